@@ -1,0 +1,79 @@
+/*
+ * ipc/err.c - a refusal or failure on its way to the host
+ *
+ * Runs in:   all processes
+ * Input:     texts that may quote the host; bounded here
+ * May touch: the struct it is handed
+ * Must not:  log, allocate, exit
+ */
+#include "ipc/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ipc/wire.h"
+
+const char *err_class_name(enum err_class cls)
+{
+#define ERR_CLASS_NAME(tag, number, text) [number] = (text),
+	static const char *const names[] = {ERR_CLASS_TABLE(ERR_CLASS_NAME)};
+
+	return (size_t)cls < ARRAY_SIZE(names) && names[cls] ? names[cls]
+							     : names[ERR_GENERIC];
+}
+
+/* Put HEAD and TAIL into desc; when both do not fit, HEAD gives way to dots. */
+static void join(struct err *e, const char *head, const char *tail)
+{
+	static const char dots[] = "...";
+	struct wbuf w = wbuf_fixed(e->desc, ERR_DESC_MAX - 1);
+	size_t tail_len = min_size(strlen(tail), ERR_DESC_MAX / 2);
+	size_t room = w.limit - tail_len;
+	size_t head_len = strlen(head);
+
+	if (head_len <= room) {
+		wbuf_put(&w, head, head_len);
+	} else {
+		wbuf_put(&w, head, room - (sizeof(dots) - 1));
+		wbuf_text(&w, dots);
+	}
+	wbuf_put(&w, tail, tail_len);
+	e->desc[w.len] = '\0';
+}
+
+PRINTF(4, 0)
+static int fill(struct err *e, enum err_class cls, int errnum, const char *fmt,
+		va_list ap)
+{
+	char text[2 * ERR_DESC_MAX];
+	char tail[160] = "";
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	if (errnum)
+		snprintf(tail, sizeof(tail), ": %s", strerror(errnum));
+	e->cls = cls;
+	e->errnum = errnum;
+	join(e, text, tail);
+	return -1;
+}
+
+int err_set(struct err *e, enum err_class cls, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fill(e, cls, 0, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+int err_sys(struct err *e, int errnum, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fill(e, ERR_GENERIC, errnum, fmt, ap);
+	va_end(ap);
+	return -1;
+}

@@ -1,0 +1,100 @@
+/*
+ * ipc/frame.h - one message on a SOCK_SEQPACKET socket between two of our processes
+ *
+ * Runs in:   worker, frontend, inspector, op children
+ * Input:     frames of a peer that may be in an attacker's hands
+ * May touch: the socket
+ * Must not:  block, believe a length, keep a descriptor that was not announced
+ *
+ * Layout, little-endian, FRAME_HEAD bytes, then `length` bytes of body:
+ *
+ *   u16 type   u16 op   u32 request   u32 generation   u16 flags   u16 fds   u32 length
+ *
+ * A socket of type SEQPACKET keeps message boundaries, so the length is checked against
+ * what arrived and never trusted. A body that does not fit FRAME_BODY_MAX travels as
+ * fragments (replies: FRAME_MORE on all but the last) or in a sealed memfd (requests:
+ * FRAME_BODY_FD, the memfd is the first descriptor).
+ */
+#ifndef POSTERN_IPC_FRAME_H
+#define POSTERN_IPC_FRAME_H
+
+#include "ipc/wire.h"
+
+#define FRAME_HEAD     20
+#define FRAME_BODY_MAX (64 * 1024)
+#define FRAME_FDS_MAX  2
+
+/* Bounds of a whole body, over all fragments. */
+#define REQUEST_BODY_MAX (4 * 1024 * 1024)
+#define REPLY_BODY_MAX   (2 * 1024 * 1024)
+
+/*
+ * X(tag, number, most descriptors)
+ *
+ * HELLO      both ways, first: u64 table hash, u32 wire version
+ * POLICY     worker to frontend: generation; descriptor: the sealed policy image
+ * REQUEST    frontend to worker to inspector: the arguments
+ * REPLY      the way back: the result, or FRAME_ERROR: u8 class, text
+ * ABANDON    frontend to worker: the client no longer waits for `request`
+ * SESSION    frontend to worker: what it says happened on the channel (enum session_note)
+ * LOG        confined process to worker: u8 level, text
+ */
+#define FRAME_TABLE(X)   \
+	X(HELLO, 1, 0)   \
+	X(POLICY, 2, 1)  \
+	X(REQUEST, 3, 2) \
+	X(REPLY, 4, 2)   \
+	X(ABANDON, 5, 0) \
+	X(SESSION, 6, 0) \
+	X(LOG, 7, 0)
+
+#define FRAME_ENUM(tag, number, fds) FRAME_##tag = (number),
+enum frame_type { FRAME_TABLE(FRAME_ENUM) FRAME_TYPE_END };
+
+#define FRAME_MORE     1u  /* REPLY: further fragments follow */
+#define FRAME_ERROR    2u  /* REPLY: body is an error */
+#define FRAME_BODY_FD  4u  /* REQUEST: the body is in the first descriptor */
+#define FRAME_REFUSED  8u  /* REQUEST: the sender's copy of the policy refuses it */
+#define FRAME_BAD_ARGS 16u /* REQUEST: arguments do not fit the table; no body */
+#define FRAME_FLAGS    31u
+
+#define WIRE_VERSION 1
+
+struct frame {
+	uint16_t type;
+	uint16_t op;
+	uint32_t request;
+	uint32_t generation;
+	uint16_t flags;
+	uint16_t n_fds;
+	const uint8_t *body; /* of the receive buffer or the sender; not owned */
+	uint32_t len;
+	int fds[FRAME_FDS_MAX]; /* received: owned until taken with TAKE_FD */
+};
+
+enum frame_status {
+	FRAME_OK,
+	FRAME_AGAIN,   /* nothing there, or no room, at present */
+	FRAME_GONE,    /* the peer closed its end, or the socket failed */
+	FRAME_INVALID, /* the peer broke the rules above */
+};
+
+/* Receive buffer of one peer: a whole frame. */
+#define FRAME_MAX (FRAME_HEAD + FRAME_BODY_MAX)
+
+/*
+ * Receive one frame into BUF (FRAME_MAX bytes), which F then points into. Descriptors
+ * are close-on-exec and F's; frame_close_fds closes what nobody took. On a status other
+ * than FRAME_OK, F holds no descriptor. Never blocks.
+ */
+enum frame_status frame_recv(int sock, uint8_t *buf, struct frame *f);
+
+/* Send one frame; F's descriptors stay the caller's. Never blocks, never SIGPIPE. */
+enum frame_status frame_send(int sock, const struct frame *f);
+
+void frame_close_fds(struct frame *f);
+
+/* Write F's header into HEAD. For frame_send and for tests that send hostile frames. */
+void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD]);
+
+#endif

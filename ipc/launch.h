@@ -1,0 +1,43 @@
+/*
+ * ipc/launch.h - how the supervisor starts a program, and what its end means
+ *
+ * Runs in:   supervisor (starts), worker, frontend, inspector (are started)
+ * Input:     none; const data
+ * May touch: nothing
+ * Must not:  differ between the programs
+ *
+ * A started program has exactly these descriptors: 0 and 1 on /dev/null, 2 on /dev/null
+ * (the worker's 2 is the supervisor's own), and the ones below. Its environment is
+ * empty but for TZ and QGA_OS_RELEASE where those are set for the supervisor.
+ */
+#ifndef POSTERN_IPC_LAUNCH_H
+#define POSTERN_IPC_LAUNCH_H
+
+/* worker: socket to the supervisor. frontend, inspector: socket to the worker. */
+#define LAUNCH_FD_SOCKET 3
+/* frontend: the open port, or the listening socket. worker: the audit sink, if any. */
+#define LAUNCH_FD_EXTRA 4
+
+/*
+ * Messages on the supervisor's socket with the worker (SOCK_SEQPACKET, one byte each).
+ * Supervisor to worker: a new program's socket end travels with the byte (SCM_RIGHTS).
+ * Worker to supervisor: exactly one, once, when it is ready to decide.
+ */
+#define LAUNCH_MSG_FRONTEND  'f'
+#define LAUNCH_MSG_INSPECTOR 'i'
+#define LAUNCH_MSG_READY     'r'
+
+/*
+ * Exit statuses of worker, frontend and inspector, told apart by the supervisor.
+ * Anything else, and death by a signal, is a crash.
+ */
+#define EXIT_CLEAN     0  /* asked to stop */
+#define EXIT_CONFIG    64 /* wrong arguments or environment: a restart will not help */
+#define EXIT_PEER_GONE 65 /* the process at the other end of its socket went */
+#define EXIT_REPLY_CUT 66 /* frontend: ended with a reply partly written */
+#define EXIT_VIOLATION 67 /* the peer broke the rules of the wire between us */
+#define EXIT_CHANNEL   68 /* frontend: the channel itself failed (unplugged, I/O error) */
+#define EXIT_SEAL      69 /* the sandbox could not be entered: a restart will not help */
+#define EXIT_SYSTEM    70 /* out of memory or descriptors */
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * ipc/ops.c - the table of operations: the rows themselves
+ *
+ * Runs in:   all processes
+ * Input:     none; const data
+ * May touch: nothing
+ * Must not:  differ between two processes that talk (the hello carries its hash)
+ */
+#include "ipc/ops.h"
+
+#include <string.h>
+
+static const char *const whence_v[] = {"set", "cur", "end"};
+static const char *const capture_v[] = {"none", "stdout", "stderr", "separated",
+					"merged"};
+static const char *const memory_result_v[] = {
+	"success", "not-found", "operation-not-supported", "operation-failed"};
+
+const struct names names_whence = {"GuestFileWhence", whence_v, ARRAY_SIZE(whence_v)};
+const struct names names_capture = {"GuestExecCaptureOutput", capture_v,
+				    ARRAY_SIZE(capture_v)};
+const struct names names_memory_result = {"GuestMemoryBlockResponseType", memory_result_v,
+					  ARRAY_SIZE(memory_result_v)};
+
+SCHEMA_TABLE(SCHEMA_DEFINE)
+SCHEMA_TABLE_TEST(SCHEMA_DEFINE)
+
+#define OP_ROW(tag, number, name_, args_, result_, carrier_, groups_, caps_, flags_, \
+	       limit_, audit_)                                                       \
+	[number] = {                                                                 \
+		.name = (name_),                                                     \
+		.args = &schema_##args_,                                             \
+		.result = &schema_##result_,                                         \
+		.carrier = (carrier_),                                               \
+		.groups = (groups_),                                                 \
+		.caps = (caps_),                                                     \
+		.flags = (flags_),                                                   \
+		.limit_s = (limit_),                                                 \
+		.audit = (audit_),                                                   \
+	},
+static const struct op ops[OP_MAX] = {OP_TABLE(OP_ROW)};
+
+/* A number that two rows share does not compile. */
+#define OP_CASE(tag, number, ...) case (number):
+static inline UNUSED void numbers_are_unique(int number)
+{
+	switch (number) {
+		OP_TABLE(OP_CASE)
+	default:;
+	}
+}
+
+const struct op *op_by_number(uint32_t number)
+{
+	return number < OP_MAX && ops[number].name ? &ops[number] : NULL;
+}
+
+uint32_t op_after(uint32_t number)
+{
+	for (number++; number < OP_MAX; number++)
+		if (ops[number].name)
+			return number;
+	return OP_NONE;
+}
+
+uint32_t op_by_name(const char *name, size_t len)
+{
+	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n))
+		if (strlen(ops[n].name) == len && !memcmp(ops[n].name, name, len))
+			return n;
+	return OP_NONE;
+}
+
+const char *group_name(uint32_t group)
+{
+#define GROUP_NAME(tag, bit, name) \
+	if (group == 1u << (bit))  \
+		return name;
+	GROUP_TABLE(GROUP_NAME)
+	return NULL;
+}
+
+/* FNV-1a. */
+static uint64_t mix(uint64_t h, const void *p, size_t len)
+{
+	const uint8_t *b = p;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ b[i]) * 0x100000001b3ull;
+	return h;
+}
+
+static uint64_t mix_text(uint64_t h, const char *s)
+{
+	return s ? mix(h, s, strlen(s) + 1) : mix(h, "", 1);
+}
+
+static uint64_t mix_schema(uint64_t h, const struct schema *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		const struct field *f = &s->fields[i];
+		uint32_t shape[] = {(uint32_t)f->kind, f->flags};
+
+		h = mix_text(mix(h, shape, sizeof(shape)), f->name);
+		for (uint32_t n = 0; f->names && n < f->names->n; n++)
+			h = mix_text(h, f->names->v[n]);
+		if (f->sub)
+			h = mix_schema(h, f->sub);
+	}
+	return mix(h, "}", 1);
+}
+
+uint64_t ops_hash(void)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n)) {
+		const struct op *op = &ops[n];
+		uint32_t shape[] = {n, (uint32_t)op->carrier, op->groups, op->flags};
+
+		h = mix_text(mix(h, shape, sizeof(shape)), op->name);
+		h = mix_schema(mix_schema(h, op->args), op->result);
+	}
+	return h;
+}
