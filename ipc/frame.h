@@ -32,11 +32,13 @@
  * X(tag, number, most descriptors)
  *
  * HELLO      both ways, first: u64 table hash, u32 wire version
- * POLICY     worker to frontend: generation; descriptor: the sealed policy image
- * REQUEST    frontend to worker to inspector: the arguments
+ * POLICY     worker to frontend: generation; descriptor: the sealed policy image; u32
+ *            size of the image
+ * REQUEST    to the worker: struct msg_request_head, then the arguments; to the
+ *            inspector: the arguments
  * REPLY      the way back: the result, or FRAME_ERROR: u8 class, text
  * ABANDON    frontend to worker: the client no longer waits for `request`
- * SESSION    frontend to worker: what it says happened on the channel (enum session_note)
+ * SESSION    frontend to worker: what it says happened on the channel, msg_session_note
  * LOG        confined process to worker: u8 level, text
  */
 #define FRAME_TABLE(X)   \

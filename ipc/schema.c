@@ -492,6 +492,19 @@ int schema_get(struct rbuf *r, const struct schema *s, struct arena *a, void *ms
 	return 0;
 }
 
+uint32_t schema_bulks(const struct schema *s, const void *msg)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		const struct v_bulk *v =
+			(const void *)((const char *)msg + s->fields[i].offset);
+
+		n += s->fields[i].kind == K_BULK && v->set;
+	}
+	return n;
+}
+
 /* ---- over a value without looking at it -------------------------------------------- */
 
 static bool skip(struct rbuf *r, const struct field *f)

@@ -201,6 +201,9 @@ struct render {
 int schema_render(struct rbuf *r, const struct schema *s, const struct render *how,
 		  struct wbuf *w);
 
+/* How many bulk fields of MSG are present, so how many memfds travel beside it. */
+uint32_t schema_bulks(const struct schema *s, const void *msg);
+
 /* Text of a C string as a value that is set; NULL gives one that is absent. */
 struct v_str v_str(const char *s);
 

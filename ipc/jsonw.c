@@ -1,0 +1,180 @@
+/*
+ * ipc/jsonw.c - JSON text out: ASCII only, as the host reads it
+ *
+ * Runs in:   all processes
+ * Input:     bytes of any origin; what is not UTF-8 is replaced
+ * May touch: the buffer it is handed
+ * Must not:  let a byte outside 0x20..0x7E through
+ */
+#include "ipc/jsonw.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REPLACEMENT 0xFFFDu
+
+/* Length of a sequence by its first byte's upper five bits; 0: no first byte. */
+static const uint8_t utf8_len[32] = {
+	1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* 0xxxxxxx */
+	0, 0, 0, 0, 0, 0, 0, 0,                         /* 10xxxxxx */
+	2, 2, 2, 2, 3, 3, 4, 0,
+};
+
+/* Smallest code point that needs a sequence of this length. */
+static const uint32_t utf8_min[] = {0, 0, 0x80, 0x800, 0x10000};
+
+size_t utf8_next(const uint8_t *s, size_t len, uint32_t *cp)
+{
+	size_t n = utf8_len[s[0] >> 3];
+	uint32_t v = n == 1 ? s[0] : s[0] & (0x7Fu >> n);
+
+	if (!n || n > len)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xC0) != 0x80)
+			return 0;
+		v = v << 6 | (s[i] & 0x3Fu);
+	}
+	if (v < utf8_min[n] || v > 0x10FFFF || (v >= 0xD800 && v <= 0xDFFF))
+		return 0;
+	*cp = v;
+	return n;
+}
+
+static void put_unit(struct wbuf *w, uint32_t unit)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	const char text[] = {'\\',
+			     'u',
+			     hex[unit >> 12 & 15],
+			     hex[unit >> 8 & 15],
+			     hex[unit >> 4 & 15],
+			     hex[unit & 15]};
+
+	wbuf_put(w, text, sizeof(text));
+}
+
+static void put_escaped(struct wbuf *w, uint32_t cp)
+{
+	static const char shorts[0x80] = {
+		['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n',  ['\r'] = 'r',
+		['\t'] = 't', ['"'] = '"',  ['\\'] = '\\',
+	};
+
+	if (cp < sizeof(shorts) && shorts[cp]) {
+		wbuf_u8(w, '\\');
+		wbuf_u8(w, (uint8_t)shorts[cp]);
+	} else if (cp < 0x10000) {
+		put_unit(w, cp);
+	} else {
+		put_unit(w, 0xD800 + ((cp - 0x10000) >> 10));
+		put_unit(w, 0xDC00 + ((cp - 0x10000) & 0x3FF));
+	}
+}
+
+static bool is_plain(uint8_t c)
+{
+	return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+/* One character that is not plain; returns the bytes it takes. */
+static size_t put_special(struct wbuf *w, const uint8_t *s, size_t len)
+{
+	uint32_t cp;
+	size_t n = utf8_next(s, len, &cp);
+
+	/* Clients with the reference's own parser refuse noncharacters (protocol 1.6). */
+	if (n && ((cp & 0xFFFE) == 0xFFFE || (cp >= 0xFDD0 && cp <= 0xFDEF)))
+		cp = REPLACEMENT;
+	put_escaped(w, n ? cp : REPLACEMENT);
+	return n ? n : 1;
+}
+
+void jsonw_str(struct wbuf *w, const char *s, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	size_t at = 0;
+
+	wbuf_u8(w, '"');
+	while (at < len && !w->bad) {
+		size_t run = at;
+
+		while (run < len && is_plain(p[run]))
+			run++;
+		wbuf_put(w, p + at, run - at);
+		at = run;
+		if (at < len)
+			at += put_special(w, p + at, len - at);
+	}
+	wbuf_u8(w, '"');
+}
+
+void jsonw_cstr(struct wbuf *w, const char *s)
+{
+	jsonw_str(w, s, strlen(s));
+}
+
+void jsonw_i64(struct wbuf *w, int64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRId64, v);
+	wbuf_text(w, text);
+}
+
+void jsonw_u64(struct wbuf *w, uint64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, v);
+	wbuf_text(w, text);
+}
+
+void jsonw_num(struct wbuf *w, double v)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.17g", v);
+	wbuf_text(w, text);
+}
+
+void jsonw_bool(struct wbuf *w, bool v)
+{
+	wbuf_text(w, v ? "true" : "false");
+}
+
+/* One group of 1 to 3 bytes. */
+static void put_group(uint8_t *out, const uint8_t *in, size_t len)
+{
+	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				  "0123456789+/";
+	uint32_t v = (uint32_t)in[0] << 16;
+
+	if (len > 1)
+		v |= (uint32_t)in[1] << 8;
+	if (len > 2)
+		v |= in[2];
+	out[0] = (uint8_t)set[v >> 18];
+	out[1] = (uint8_t)set[v >> 12 & 63];
+	out[2] = len > 1 ? (uint8_t)set[v >> 6 & 63] : '=';
+	out[3] = len > 2 ? (uint8_t)set[v & 63] : '=';
+}
+
+void jsonw_b64(struct wbuf *w, const uint8_t *p, size_t len)
+{
+	uint8_t *out;
+
+	/* At once, so that a long one costs no look at the limit per group. */
+	out = wbuf_room(w, len / 3 * 4 + (len % 3 ? 4 : 0) + 2);
+	if (!out)
+		return;
+	*out++ = '"';
+	for (; len >= 3; len -= 3, p += 3, out += 4)
+		put_group(out, p, 3);
+	if (len) {
+		put_group(out, p, len);
+		out += 4;
+	}
+	*out = '"';
+}
