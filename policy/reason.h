@@ -1,0 +1,34 @@
+/*
+ * policy/reason.h - why a request was decided as it was: a closed list
+ *
+ * Runs in:   worker, frontend
+ * Input:     none; const data
+ * May touch: nothing
+ * Must not:  lose a spelling that stands in somebody's records
+ */
+#ifndef POSTERN_POLICY_REASON_H
+#define POSTERN_POLICY_REASON_H
+
+/*
+ * X(tag, spelling in the record, what the host is told behind "has been disabled: ")
+ *
+ * The host's texts are those that clients know (protocol 1.7, "Disabled commands").
+ */
+#define REASON_TABLE(X)                                                  \
+	X(RULE, "rule", "")                                              \
+	X(NO_RULE, "no-rule", "the command is not allowed")              \
+	X(EXPLICIT_DENY, "explicit-deny", "the command is not allowed")  \
+	X(FROZEN, "frozen", "the agent is in frozen state")              \
+	X(NOT_SUPPORTED, "not-supported", "not supported by this build") \
+	X(ARGUMENTS, "arguments", "the arguments are not valid")         \
+	X(BUSY, "busy", "too many operations are in progress")           \
+	X(FRONTEND, "frontend", "the command is not allowed")
+
+#define REASON_ENUM(tag, name, text) REASON_##tag,
+enum reason { REASON_TABLE(REASON_ENUM) REASON_COUNT };
+
+/* Both return static text. */
+const char *reason_name(enum reason r);
+const char *reason_text(enum reason r);
+
+#endif
