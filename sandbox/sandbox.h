@@ -5,29 +5,50 @@
  * Input:     const tables; the uid and gid that the supervisor was told
  * May touch: the calling process's own credentials and filters
  * Must not:  continue when a step fails
+ *
+ * Every function returns 0, or -1 with errno; STEP then names what failed. A caller that
+ * is told -1 must end (with EXIT_SEAL), since it holds more than it should.
  */
 #ifndef POSTERN_SANDBOX_H
 #define POSTERN_SANDBOX_H
 
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Who a program runs as. */
+/* ---- identity and capabilities ------------------------------------------------------
+ */
+
+/* Who a program runs as. Neither may be 0. */
 struct identity {
 	uid_t uid;
 	gid_t gid;
 };
 
 /*
- * Between fork and exec, for a confined program: no supplementary groups, no capability
- * in any set, the bounding set empty, no_new_privs, then gid and uid (all three each).
- * Run without root it only sets no_new_privs and keeps the caller's ids. So the program
- * and its libraries are loaded by a process that can do nothing.
- * 0, or -1 with errno and *STEP naming what failed.
+ * Between fork and exec, for a confined program: no_new_privs, the bounding set empty,
+ * no supplementary groups, gid and uid (all three each), no capability in any set. Run
+ * without root it keeps the caller's ids, groups and bounding set. So the program and
+ * its libraries are loaded by a process that can do nothing.
  */
 int identity_drop(const struct identity *id, const char **step);
+
+/* True if no uid of the calling process is root's and it holds no capability. */
+bool identity_dropped(void);
+
+/*
+ * Reduce the capabilities of the calling process to those in CAPS, a mask by capability
+ * number: permitted and effective sets to what it may hold of them, the inheritable and
+ * ambient sets to none, and the bounding set as well while it holds CAP_SETPCAP (a
+ * process without it may not, and one that cannot execute gains nothing by what is left).
+ * Without root: no capability is kept. Opens nothing, so that a sealed child may call it.
+ */
+int sandbox_keep_caps(uint64_t caps);
+
+/* ---- system calls -------------------------------------------------------------------
+ */
 
 /* The processes that have a filter of their own. */
 enum sandbox_role {
@@ -39,39 +60,47 @@ enum sandbox_role {
 };
 
 /*
- * Seal the calling process for good: check that it holds no capability and no root uid
- * (frontend and inspector, unless the supervisor ran without root too), not dumpable,
- * no core file, no_new_privs, then the role's system call filter with kill as default.
- * 0, or -1 with errno and *STEP naming what failed; the caller must then end with
- * EXIT_SEAL.
+ * Seal the calling process for good. A program: check that it is dropped (frontend and
+ * inspector), not dumpable, no core file, no_new_privs, then its filter. A child: its
+ * filter, on top of the worker's. What is not in the filter kills the process.
  */
 int sandbox_enter(enum sandbox_role role, const char **step);
 
 /*
- * Reduce all capability sets and the bounding set of this (root) process to CAPS, a mask
- * by capability number. 0, or -1 with errno. Without root: clears what there is.
+ * The two halves of the last step, for a process that loads one filter in many children:
+ * compile it once (about a millisecond), load it in each (one system call). PROG->filter
+ * is malloc()ed and the caller's. Loading needs no_new_privs.
  */
-int sandbox_keep_caps(uint64_t caps);
+int sandbox_compile(enum sandbox_role role, struct sock_fprog *prog);
+int sandbox_load(const struct sock_fprog *prog);
 
-/* One allowed system call. Rows of one call are alternatives. */
-struct sc_rule {
-	int nr;         /* SCMP_SYS(...) */
-	int arg;        /* index of the argument looked at, or -1: any arguments */
-	uint64_t mask;  /* allowed when (argument & mask) == want */
+/* ---- the filters as data --------------------------------------------------------------
+ */
+
+/* Holds when (argument ARG & MASK) == WANT. A zero one holds always. */
+struct sc_cond {
+	uint64_t mask;
 	uint64_t want;
+	unsigned int arg; /* 0 is the first */
+};
+
+#define SC_CONDS_MAX 2
+
+/*
+ * One system call as some processes may make it. All conditions of a row must hold; rows
+ * of one call for one role are alternatives. What no row matches kills.
+ */
+struct sc_rule {
+	int nr;         /* below zero: this machine has no such call */
+	uint32_t roles; /* SC_ROLE bits */
+	int err;        /* 0: allowed; else the errno it fails with, never done */
 	const char *why;
+	struct sc_cond when[SC_CONDS_MAX];
 };
 
-struct sc_filter {
-	const char *name;
-	const struct sc_rule *rules;
-	size_t n;
-	/* Calls that libc can do without: ENOSYS or EPERM instead of death. */
-	const struct sc_rule *soft;
-	size_t n_soft;
-};
+#define SC_ROLE(role) (UINT32_C(1) << (role))
 
-/* The role's filter as data, for the tests and for `make` reports. */
-const struct sc_filter *sandbox_filter(enum sandbox_role role);
+/* Every row of every role, *N of them: for the loader, tests and reports. */
+const struct sc_rule *sandbox_rules(size_t *n);
 
 #endif

@@ -1,0 +1,174 @@
+/*
+ * sandbox/filters.c - which process may make which system call, and why
+ *
+ * Runs in:   frontend, inspector, worker; op children
+ * Input:     none; const data
+ * May touch: nothing
+ * Must not:  allow what only set-up needs: that happens before the seal
+ *
+ * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
+ * Child). Conditions compare the 32 bits that the kernel looks at, or the bits named.
+ * The worker forks without libc and gets the pidfd at once; as it may not open one, it
+ * can signal nobody but its children.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "ipc/util.h"
+#include "sandbox/filters_asan.h"
+#include "sandbox/sandbox.h"
+
+/* clang-format off */
+#define F   SC_ROLE(SANDBOX_FRONTEND)
+#define I   SC_ROLE(SANDBOX_INSPECTOR)
+#define W   SC_ROLE(SANDBOX_WORKER)
+#define C   SC_ROLE(SANDBOX_CHILD)
+#define ALL (F | I | W | C)
+
+#define ALLOW(call, roles, why, ...)     {SCMP_SYS(call), roles, 0, why, {__VA_ARGS__}}
+#define FAIL(call, roles, err, why, ...) {SCMP_SYS(call), roles, err, why, {__VA_ARGS__}}
+
+#define IS(arg, value)         {0xffffffffu, (uint32_t)(value), arg}
+#define BITS(arg, mask, value) {mask, value, arg}
+#define NONE_OF(arg, mask)     {mask, 0, arg}
+#define READ_ONLY(arg)         NONE_OF(arg, O_ACCMODE | O_CREAT | O_TRUNC)
+
+/* What libc passes for fork(): no namespace, no thread, no shared memory. */
+#define FORK_FLAGS (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
+
+static const struct sc_rule rules[] = {
+	/* ---- every process: memory, time, its end ---- */
+	ALLOW(brk,               ALL,     "heap"),
+	ALLOW(mmap,              F|  W|C, "heap, memfds; never code",
+	      NONE_OF(2, PROT_EXEC)),
+	ALLOW(mmap,                I,     "heap, files; never code, never into a file",
+	      NONE_OF(2, PROT_EXEC), BITS(3, MAP_TYPE, MAP_PRIVATE)),
+	ALLOW(munmap,            ALL,     "heap"),
+	ALLOW(mremap,            ALL,     "heap: realloc of a large block"),
+	ALLOW(madvise,           ALL,     "heap: malloc_trim"),
+	ALLOW(futex,             ALL,     "libc's once-only set-up wakes unasked"),
+	ALLOW(getrandom,         ALL,     "libc's seeds"),
+	ALLOW(clock_gettime,     ALL,     "time, where the vDSO has no answer"),
+	ALLOW(rt_sigreturn,      ALL,     "way back from a signal handler"),
+	ALLOW(restart_syscall,   ALL,     "a wait that was stopped and continued"),
+	ALLOW(exit_group,        ALL,     "end"),
+
+	/* ---- the loop and the sockets ---- */
+	ALLOW(epoll_wait,        F|I|W,   "loop"),
+	ALLOW(epoll_pwait,       F|I|W,   "loop, where there is no epoll_wait (aarch64)"),
+	ALLOW(epoll_ctl,         F|I|W,   "loop: sources come and go"),
+	ALLOW(timerfd_settime,   F|I|W,   "loop: timers"),
+	ALLOW(read,              ALL,     "channel, files, timers, signals"),
+	ALLOW(write,             F|  W|C, "channel, memfds, stderr"),
+	ALLOW(writev,                W,   "libc's last words"),
+	ALLOW(recvmsg,           ALL,     "frames"),
+	ALLOW(sendmsg,           ALL,     "frames"),
+	ALLOW(recvfrom,              W|C, "audit writer: its queue"),
+	ALLOW(poll,                  W|C, "wait for the one socket or terminal"),
+	ALLOW(ppoll,                 W|C, "poll, where there is none (aarch64)"),
+	ALLOW(accept4,           F,       "next client of a listening channel"),
+	ALLOW(socketpair,            W,   "a reply socket for each child",
+	      IS(0, AF_UNIX)),
+	ALLOW(close,             ALL,     "descriptors"),
+
+	/* ---- descriptors and memfds ---- */
+	ALLOW(fcntl,             F|I|W,   "queue a frame with descriptors",
+	      IS(1, F_DUPFD_CLOEXEC)),
+	ALLOW(fcntl,             F|  W,   "seal what is handed on", IS(1, F_ADD_SEALS)),
+	ALLOW(fcntl,                 W,   "is it sealed?", IS(1, F_GET_SEALS)),
+	ALLOW(fcntl,                 W,   "socket of a new program", IS(1, F_SETFL)),
+	ALLOW(fcntl,                 W,   "is it open?", IS(1, F_GETFD)),
+	ALLOW(memfd_create,      F|  W,   "bulk data, policy image, a child's filter"),
+	ALLOW(lseek,               I|W,   "size of a memfd; files"),
+	ALLOW(pread64,             I|W,   "files; a child's filter"),
+	ALLOW(dup3,                  W,   "a child puts its descriptors in place"),
+	ALLOW(close_range,           W,   "a child closes all others"),
+
+	/* ---- questions about the system, with an ordinary user's rights ---- */
+	ALLOW(openat,              I,     "read files", READ_ONLY(2)),
+	ALLOW(openat2,             I,     "read beneath a root; flags are out of sight"),
+	ALLOW(newfstatat,          I,     "what is it? (libc's stat and fstat)"),
+	ALLOW(fstat,               I,     "the same"),
+	ALLOW(statx,               I,     "the same"),
+	ALLOW(readlink,            I,     "links of /sys, /etc/localtime"),
+	ALLOW(readlinkat,          I,     "the same beneath a root"),
+	ALLOW(getdents64,          I,     "folders of /sys and /proc"),
+	ALLOW(statfs,              I,     "size of a file system"),
+	ALLOW(fstatfs,             I,     "the same"),
+	ALLOW(uname,               I,     "kernel, host name"),
+	ALLOW(sysinfo,             I,     "memory, load"),
+	ALLOW(alarm,               I,     "a question that hangs ends its process"),
+	ALLOW(setitimer,           I,     "alarm, where there is none (aarch64)"),
+
+	/* ---- children ---- */
+	ALLOW(clone,                 W,   "fork, and no more",
+	      IS(0, FORK_FLAGS)),
+	ALLOW(set_robust_list,       W,   "libc in the new child"),
+	ALLOW(pidfd_open,            W,   "watch a child"),
+	ALLOW(rt_sigprocmask,        W,   "abort"),
+	ALLOW(prctl,                 W,   "what is there to drop?",
+	      IS(0, PR_CAPBSET_READ)),
+	ALLOW(prctl,                 W,   "a child's capabilities",
+	      IS(0, PR_CAPBSET_DROP)),
+	ALLOW(capget,                W,   "libcap-ng asks for the version"),
+	ALLOW(capset,                W,   "a child's capabilities"),
+	ALLOW(geteuid,               W,   "a child's capabilities: is it root?"),
+	ALLOW(seccomp,               W,   "a child's filter",
+	      IS(0, SECCOMP_SET_MODE_FILTER), IS(1, 0)),
+	ALLOW(pidfd_send_signal,     W,   "end a child that is late", IS(1, SIGKILL)),
+	ALLOW(waitid,                W,   "its exit status", IS(0, P_PIDFD)),
+	ALLOW(clock_nanosleep,       W|C, "a child waits"),
+	ALLOW(getpid,                W,   "abort"),
+	ALLOW(gettid,                W,   "abort; libcap-ng"),
+	ALLOW(tgkill,                W,   "abort", IS(2, SIGABRT)),
+
+	/*
+	 * ---- what libc tries and can do without ----
+	 * An errno, so that another release of libc does not break us.
+	 */
+	FAIL(sysinfo,            F|  W|C, ENOSYS, "qsort: how much memory is there?"),
+	FAIL(newfstatat,         F|  W|C, EPERM,  "stdio: how large a buffer?"),
+	FAIL(fstat,              F|  W|C, EPERM,  "the same"),
+	FAIL(statx,              F|  W|C, ENOSYS, "the same"),
+	FAIL(ioctl,              ALL,     ENOTTY, "stdio: a terminal?", IS(1, TCGETS)),
+	FAIL(write,                I,     EPERM,  "stderr, which is /dev/null"),
+	FAIL(prctl,              ALL,     EINVAL, "malloc names its memory",
+	     IS(0, PR_SET_VMA)),
+	FAIL(prlimit64,          ALL,     EPERM,  "sysconf"),
+	FAIL(sched_getaffinity,  ALL,     EPERM,  "sysconf: how many CPUs?"),
+	FAIL(getcpu,             ALL,     ENOSYS, "malloc: which arena?"),
+	FAIL(membarrier,         ALL,     ENOSYS, "libc's rseq"),
+	FAIL(rseq,               ALL,     ENOSYS, "libc in a new thread or child"),
+
+#if SANDBOX_SANITIZED
+	SANITIZER_ROWS
+#endif
+};
+/* clang-format on */
+
+const struct sc_rule *sandbox_rules(size_t *n)
+{
+	*n = ARRAY_SIZE(rules);
+	return rules;
+}
+
+#if SANDBOX_SANITIZED
+/*
+ * Here, not in a file of its own: the linker takes from an archive only what is named.
+ * The leak check forks and traces, and the symbolizer is a program; neither is possible.
+ */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0:external_symbolizer_path=";
+}
+#endif

@@ -1,0 +1,87 @@
+/*
+ * sandbox/identity.c - become a user who can do nothing
+ *
+ * Runs in:   supervisor's children between fork and exec; every confined program (check)
+ * Input:     the uid and gid that the supervisor was told
+ * May touch: the calling process's credentials
+ * Must not:  allocate, use a library other than libc, continue when a step fails
+ */
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sandbox/sandbox.h"
+
+typedef struct __user_cap_data_struct caps_t[_LINUX_CAPABILITY_U32S_3];
+
+static struct __user_cap_header_struct caps_header(void)
+{
+	return (struct __user_cap_header_struct){.version = _LINUX_CAPABILITY_VERSION_3};
+}
+
+/* The kernel keeps the ambient set within the inheritable one, so it goes along. */
+static int clear_caps(void)
+{
+	struct __user_cap_header_struct head = caps_header();
+	caps_t none = {0};
+
+	return (int)syscall(SYS_capset, &head, none);
+}
+
+/* The kernel answers EINVAL for the first number that it does not know. */
+static int clear_bounding_set(void)
+{
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -1;
+	return errno == EINVAL ? 0 : -1;
+}
+
+/* The bounding set and the groups first: both need what the uid takes away. */
+static int leave_root(const struct identity *id, const char **step)
+{
+	*step = "user or group is root's";
+	if (id->uid == 0 || id->gid == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	*step = "bounding set";
+	if (clear_bounding_set() < 0)
+		return -1;
+	*step = "supplementary groups";
+	if (setgroups(0, NULL) < 0)
+		return -1;
+	*step = "group";
+	if (setresgid(id->gid, id->gid, id->gid) < 0)
+		return -1;
+	*step = "user";
+	return setresuid(id->uid, id->uid, id->uid);
+}
+
+int identity_drop(const struct identity *id, const char **step)
+{
+	*step = "no_new_privs";
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	if (geteuid() == 0 && leave_root(id, step) < 0)
+		return -1;
+	*step = "capabilities";
+	return clear_caps();
+}
+
+bool identity_dropped(void)
+{
+	struct __user_cap_header_struct head = caps_header();
+	caps_t caps;
+	uint32_t held = 0;
+	uid_t ruid, euid, suid;
+
+	if (getresuid(&ruid, &euid, &suid) < 0 || syscall(SYS_capget, &head, caps) < 0)
+		return false;
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+		held |= caps[i].effective | caps[i].permitted | caps[i].inheritable;
+	return ruid && euid && suid && !held;
+}

@@ -1,0 +1,689 @@
+/*
+ * tests/unit/test_sandbox.c - identity, capabilities and filters of each process
+ *
+ * Runs in:   tests; as root, or as an ordinary user with root's part skipped
+ * Input:     none
+ * May touch: children of its own, which it seals
+ * Must not:  seal itself
+ */
+#include <cap-ng.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <grp.h>
+#include <linux/capability.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "ipc/launch.h"
+#include "tests/lib/trycall.h"
+
+#define SOME_UID 61001
+#define SOME_GID 61002
+
+#define CAP(name) (UINT64_C(1) << CAP_##name)
+
+static void need_root(void)
+{
+	if (geteuid() == 0)
+		return;
+	print_message("# root's part: not root\n");
+	skip();
+}
+
+/* ---- children -----------------------------------------------------------------------
+ */
+
+/* Run ACT in a child; its wait status. ACT that returns counts as exit status 0. */
+static int in_child(void (*act)(const void *), const void *arg)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		act(arg);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static bool killed_by_filter(int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+}
+
+static void check(bool ok)
+{
+	if (!ok)
+		_exit(EXIT_SEAL);
+}
+
+static void enter(enum sandbox_role role)
+{
+	const char *step;
+
+	check(try_enter(role, &step) == 0);
+}
+
+/* A child that has done ACT and waits, so that its /proc can be read. */
+struct held {
+	pid_t pid;
+	int hold; /* the child ends when this is closed */
+};
+
+static struct held hold_after(void (*act)(void))
+{
+	int ready[2], hold[2];
+	struct held h;
+	char c;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC) | pipe2(hold, O_CLOEXEC), 0);
+	h.pid = fork();
+	assert_true(h.pid >= 0);
+	if (h.pid == 0) {
+		close(hold[1]);
+		act();
+		close(ready[1]);
+		_exit((int)read(hold[0], &c, 1));
+	}
+	close(ready[1]);
+	close(hold[0]);
+	h.hold = hold[1];
+	assert_int_equal(read(ready[0], &c, 1), 0);
+	close(ready[0]);
+	return h;
+}
+
+static void let_go(const struct held *h)
+{
+	int status;
+
+	close(h->hold);
+	assert_int_equal(waitpid(h->pid, &status, 0), h->pid);
+	assert_int_equal(status, 0);
+}
+
+/* The value of KEY (`Uid:`) in a file of the child's below /proc. */
+static const char *proc_value(const struct held *h, const char *file, const char *key)
+{
+	static char line[256];
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", h->pid, file);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (strncmp(line, key, strlen(key)) == 0)
+			break;
+	fclose(f);
+	assert_int_equal(strncmp(line, key, strlen(key)), 0);
+	line[strcspn(line, "\n")] = '\0';
+	return line + strlen(key) + strspn(line + strlen(key), " \t");
+}
+
+static uint64_t cap_set(const struct held *h, const char *key)
+{
+	return strtoull(proc_value(h, "status", key), NULL, 16);
+}
+
+static void assert_no_caps_in_use(const struct held *h)
+{
+	assert_int_equal(cap_set(h, "CapInh:"), 0);
+	assert_int_equal(cap_set(h, "CapPrm:"), 0);
+	assert_int_equal(cap_set(h, "CapEff:"), 0);
+	assert_int_equal(cap_set(h, "CapAmb:"), 0);
+}
+
+/* ---- identity -----------------------------------------------------------------------
+ */
+
+/* What a careless service manager may leave behind. */
+static void litter_root(void)
+{
+	check(setgroups(2, (gid_t[]){1, 2}) == 0);
+	capng_get_caps_process();
+	capng_update(CAPNG_ADD, CAPNG_INHERITABLE, CAP_CHOWN);
+	check(capng_apply(CAPNG_SELECT_CAPS) == 0);
+	check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0) == 0);
+}
+
+static void drop(void)
+{
+	const struct identity id = {.uid = SOME_UID, .gid = SOME_GID};
+	const char *step;
+
+	check(identity_drop(&id, &step) == 0);
+	check(identity_dropped());
+}
+
+static void litter_and_drop(void)
+{
+	litter_root();
+	drop();
+}
+
+static void test_drop_leaves_nothing_of_root(void **state)
+{
+	struct held h;
+
+	(void)state;
+	need_root();
+	h = hold_after(litter_and_drop);
+	assert_string_equal(proc_value(&h, "status", "Uid:"),
+			    "61001\t61001\t61001\t61001");
+	assert_string_equal(proc_value(&h, "status", "Gid:"),
+			    "61002\t61002\t61002\t61002");
+	assert_string_equal(proc_value(&h, "status", "Groups:"), "");
+	assert_string_equal(proc_value(&h, "status", "NoNewPrivs:"), "1");
+	assert_int_equal(cap_set(&h, "CapBnd:"), 0);
+	assert_no_caps_in_use(&h);
+	let_go(&h);
+}
+
+/* An ordinary user, whoever runs the test. */
+static void become_user(void)
+{
+	if (geteuid() == 0)
+		check(setresuid(SOME_UID, SOME_UID, SOME_UID) == 0);
+}
+
+static void drop_as_user(void)
+{
+	uid_t uid;
+
+	become_user();
+	uid = getuid();
+	drop();
+	check(getuid() == uid && geteuid() == uid);
+}
+
+static void test_drop_without_root_keeps_ids(void **state)
+{
+	struct held h = hold_after(drop_as_user);
+
+	(void)state;
+	assert_string_equal(proc_value(&h, "status", "NoNewPrivs:"), "1");
+	assert_no_caps_in_use(&h);
+	let_go(&h);
+}
+
+/* No uid of root's, but all its capabilities, as some service managers do it. */
+static void user_with_caps(void)
+{
+	check(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0);
+	become_user();
+	check(!identity_dropped());
+}
+
+static void drop_user_with_caps(void)
+{
+	user_with_caps();
+	drop();
+}
+
+static void test_drop_without_root_drops_caps(void **state)
+{
+	struct held h;
+
+	(void)state;
+	need_root();
+	h = hold_after(drop_user_with_caps);
+	assert_no_caps_in_use(&h);
+	let_go(&h);
+}
+
+static void drop_to(const void *arg)
+{
+	const char *step = NULL;
+
+	check(identity_drop(arg, &step) < 0 && errno == EINVAL && step != NULL);
+}
+
+static void test_drop_refuses_roots_ids(void **state)
+{
+	(void)state;
+	need_root();
+	assert_int_equal(in_child(drop_to, &(struct identity){0, SOME_GID}), 0);
+	assert_int_equal(in_child(drop_to, &(struct identity){SOME_UID, 0}), 0);
+}
+
+/* ---- capabilities ---------------------------------------------------------------------
+ */
+
+static void keep_two(void)
+{
+	litter_root();
+	check(sandbox_keep_caps(CAP(SYS_ADMIN) | CAP(SETPCAP)) == 0);
+}
+
+static void test_root_keeps_what_it_asks_for(void **state)
+{
+	struct held h;
+
+	(void)state;
+	need_root();
+	h = hold_after(keep_two);
+	assert_int_equal(cap_set(&h, "CapPrm:"), CAP(SYS_ADMIN) | CAP(SETPCAP));
+	assert_int_equal(cap_set(&h, "CapEff:"), CAP(SYS_ADMIN) | CAP(SETPCAP));
+	assert_int_equal(cap_set(&h, "CapBnd:"), CAP(SYS_ADMIN) | CAP(SETPCAP));
+	assert_int_equal(cap_set(&h, "CapInh:"), 0);
+	assert_int_equal(cap_set(&h, "CapAmb:"), 0);
+	let_go(&h);
+}
+
+/* As the worker forks: without libc. The child's exit status. */
+static int in_bare_child(void (*act)(const void *), const void *arg)
+{
+	int pidfd = -1;
+	siginfo_t end;
+	long pid = syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, NULL);
+
+	check(pid >= 0);
+	if (pid == 0) {
+		act(arg);
+		_exit(0);
+	}
+	check(waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED) == 0);
+	return end.si_status;
+}
+
+static void keep_fewer(const void *arg)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct held[_LINUX_CAPABILITY_U32S_3];
+
+	(void)arg;
+	check(sandbox_keep_caps(CAP(CHOWN) | CAP(SYS_TIME)) == 0);
+	check(syscall(SYS_capget, &head, held) == 0);
+	check(held[0].effective == CAP(CHOWN) && held[0].permitted == CAP(CHOWN));
+	check(!held[1].effective && !held[1].permitted && !held[0].inheritable);
+}
+
+static void keep_some_then_fewer(const void *arg)
+{
+	check(sandbox_keep_caps(CAP(SYS_ADMIN) | CAP(CHOWN)) == 0);
+	enter(SANDBOX_WORKER);
+	check(in_bare_child(keep_fewer, arg) == 0);
+}
+
+/* Not more than the worker had, though more was asked for; and nothing was opened. */
+static void test_sealed_child_keeps_fewer(void **state)
+{
+	(void)state;
+	need_root();
+	assert_int_equal(in_child(keep_some_then_fewer, NULL), 0);
+}
+
+static void keep_as_user(void)
+{
+	become_user();
+	check(sandbox_keep_caps(CAP(SYS_ADMIN)) == 0);
+	check(identity_dropped());
+}
+
+static void test_user_keeps_none(void **state)
+{
+	struct held h = hold_after(keep_as_user);
+
+	(void)state;
+	assert_no_caps_in_use(&h);
+	let_go(&h);
+}
+
+/* ---- sealing ------------------------------------------------------------------------
+ */
+
+static void seal_dumpable_user(void)
+{
+	const char *step;
+
+	become_user();
+	check(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
+	check(sandbox_enter(SANDBOX_FRONTEND, &step) == 0);
+}
+
+static void test_a_sealed_program(void **state)
+{
+	struct held h = hold_after(seal_dumpable_user);
+	struct stat st;
+	char path[32];
+
+	(void)state;
+	assert_string_equal(proc_value(&h, "status", "NoNewPrivs:"), "1");
+	assert_string_equal(proc_value(&h, "status", "Seccomp:"), "2");
+	assert_int_equal(
+		strncmp(proc_value(&h, "limits", "Max core file size"), "0  ", 3), 0);
+	/* The files of what is not dumpable belong to root. */
+	snprintf(path, sizeof(path), "/proc/%d/status", h.pid);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+	let_go(&h);
+}
+
+static void refuse_identity(const void *role)
+{
+	const char *step = "";
+
+	check(sandbox_enter(*(const enum sandbox_role *)role, &step) < 0);
+	check(errno == EPERM && strcmp(step, "identity") == 0);
+}
+
+static void refuse_caps(const void *role)
+{
+	user_with_caps();
+	refuse_identity(role);
+}
+
+static void test_confined_programs_must_be_dropped(void **state)
+{
+	(void)state;
+	need_root();
+	for (enum sandbox_role role = SANDBOX_FRONTEND; role <= SANDBOX_INSPECTOR;
+	     role++) {
+		assert_int_equal(in_child(refuse_identity, &role), 0);
+		assert_int_equal(in_child(refuse_caps, &role), 0);
+	}
+}
+
+struct narrowed {
+	struct sock_fprog prog;
+	bool break_it;
+};
+
+static void load_child_filter(const void *arg)
+{
+	const struct narrowed *n = arg;
+
+	check(sandbox_load(&n->prog) == 0);
+	if (n->break_it)
+		fcntl(-1, F_GET_SEALS); /* the worker may */
+}
+
+/* A filter compiled before the seal, loaded after the fork. */
+static void fork_and_load(const void *arg)
+{
+	struct narrowed n = {.break_it = *(const bool *)arg};
+
+	check(sandbox_compile(SANDBOX_CHILD, &n.prog) == 0);
+	enter(SANDBOX_WORKER);
+	check(fcntl(-1, F_GET_SEALS) < 0);
+	check(in_bare_child(load_child_filter, &n) == (n.break_it ? SIGSYS : 0));
+	free(n.prog.filter);
+}
+
+static void test_a_child_narrows_the_worker(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(fork_and_load, &(bool){false}), 0);
+	assert_int_equal(in_child(fork_and_load, &(bool){true}), 0);
+}
+
+/* ---- calls, role by role
+ * ---------------------------------------------------------------- */
+
+struct attempt {
+	enum sandbox_role role;
+	const struct try_call *call;
+};
+
+static void attempt(const void *arg)
+{
+	const struct attempt *a = arg;
+
+	enter(a->role);
+	try_syscall(a->call);
+}
+
+static const char *outcome(int status)
+{
+	if (status == 0)
+		return "survived";
+	return killed_by_filter(status) ? "was killed" : "was not sealed";
+}
+
+static void test_calls(void **state)
+{
+	enum sandbox_role role = *(const enum sandbox_role *)*state;
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(try_calls); i++) {
+		const struct try_call *call = &try_calls[i];
+		bool lives = call->survivors & SC_ROLE(role);
+		int status;
+
+		if (call->nr < 0)
+			continue;
+		status = in_child(attempt, &(struct attempt){role, call});
+		if (lives ? status == 0 : killed_by_filter(status))
+			continue;
+		print_error("%s %s (status %#x)\n", call->name, outcome(status),
+			    (unsigned int)status);
+		wrong++;
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static int backwards(const void *a, const void *b)
+{
+	return *(const int *)b - *(const int *)a;
+}
+
+/* What a program may innocently ask of libc: allocate much, sort, tell the time. */
+static void use_libc(const void *role)
+{
+	int many[4096] = {[0] = 1};
+	time_t now;
+	struct tm tm;
+	char *p, text[64];
+
+	enter(*(const enum sandbox_role *)role);
+	for (size_t size = 1; size <= 64 << 20; size <<= 2) {
+		p = malloc(size);
+		check(p != NULL);
+		memset(p, 1, size);
+		p = realloc(p, size * 2);
+		check(p != NULL);
+		free(p);
+	}
+	malloc_trim(0);
+	qsort(many, ARRAY_SIZE(many), sizeof(*many), backwards);
+	check(many[0] == 1);
+	now = time(NULL);
+	check(gmtime_r(&now, &tm) && localtime_r(&now, &tm));
+	check(strftime(text, sizeof(text), "%F %T", &tm) > 0);
+	snprintf(text, sizeof(text), "%.3f %m", 1.5);
+	check(!isatty(STDIN_FILENO) && sysconf(_SC_OPEN_MAX) != 0);
+}
+
+static void test_libc_works(void **state)
+{
+	assert_int_equal(in_child(use_libc, *state), 0);
+}
+
+static void abort_in_worker(const void *arg)
+{
+	(void)arg;
+	enter(SANDBOX_WORKER);
+	abort();
+}
+
+static void test_worker_can_abort(void **state)
+{
+	int status = in_child(abort_in_worker, NULL);
+
+	(void)state;
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+#if SANDBOX_SANITIZED
+/* One for the address sanitizer alone, one that gcc's undefined sanitizer sees first. */
+static void overflow_by_libc(char *p, size_t room)
+{
+	memset(p, 1, room + 1);
+}
+
+static void overflow_by_hand(char *p, size_t room)
+{
+	p[room] = 1;
+}
+
+struct mistake {
+	void (*make)(char *p, size_t room);
+	int stderr_fd;
+};
+
+static void make_mistake(const void *arg)
+{
+	const struct mistake *m = arg;
+	volatile size_t room = 8;
+
+	check(dup2(m->stderr_fd, STDERR_FILENO) >= 0);
+	enter(SANDBOX_WORKER);
+	m->make(malloc(room), room);
+}
+
+static void test_sanitizers_report_from_within(void **state)
+{
+	struct mistake m[] = {{overflow_by_libc, -1}, {overflow_by_hand, -1}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(m); i++) {
+		char report[4096] = "";
+		int status;
+
+		m[i].stderr_fd = memfd_create("report", MFD_CLOEXEC);
+		status = in_child(make_mistake, &m[i]);
+		assert_true(pread(m[i].stderr_fd, report, sizeof(report) - 1, 0) > 0);
+		close(m[i].stderr_fd);
+		assert_non_null(strstr(report, "test_sandbox"));
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+	}
+}
+#endif
+
+/* ---- the table ------------------------------------------------------------------------
+ */
+
+static bool conditional(const struct sc_rule *rule)
+{
+	return rule->when[0].mask != 0;
+}
+
+static void test_rows_are_sound(void **state)
+{
+	size_t n;
+	const struct sc_rule *rules = sandbox_rules(&n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		assert_true(rules[i].why && rules[i].why[0]);
+		assert_true(rules[i].roles && !(rules[i].roles & ~(uint32_t)TRY_ALL));
+		for (size_t c = 0; c < SC_CONDS_MAX; c++) {
+			assert_true(rules[i].when[c].arg < 6);
+			/* Else it could never hold. */
+			assert_int_equal(rules[i].when[c].want & ~rules[i].when[c].mask,
+					 0);
+		}
+		/* A gap would read as an end. */
+		assert_true(conditional(&rules[i]) || !rules[i].when[1].mask);
+	}
+}
+
+/* Alternatives must all have conditions: one without would make the others void. */
+static void test_no_row_voids_another(void **state)
+{
+	size_t n;
+	const struct sc_rule *rules = sandbox_rules(&n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = i + 1; j < n; j++)
+			if (rules[i].nr == rules[j].nr && rules[i].roles & rules[j].roles)
+				assert_true(conditional(&rules[i]) &&
+					    conditional(&rules[j]));
+}
+
+/* A child's filter comes on top of the worker's, so what only the child has is void. */
+static void test_child_is_within_worker(void **state)
+{
+	size_t n;
+	const struct sc_rule *rules = sandbox_rules(&n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].roles & TRY_C)
+			assert_true(rules[i].roles & TRY_W);
+}
+
+#if !SANDBOX_SANITIZED
+static void test_tables_stay_small(void **state)
+{
+	static const size_t most[SANDBOX_ROLE_COUNT] = {28, 40, 64, 28};
+	size_t n, allowed[SANDBOX_ROLE_COUNT] = {0};
+	const struct sc_rule *rules = sandbox_rules(&n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		for (size_t role = 0; role < SANDBOX_ROLE_COUNT; role++)
+			if (rules[i].roles & SC_ROLE(role) && !rules[i].err)
+				allowed[role]++;
+	for (size_t role = 0; role < SANDBOX_ROLE_COUNT; role++)
+		assert_in_range(allowed[role], 12, most[role]);
+}
+#endif
+
+static enum sandbox_role frontend = SANDBOX_FRONTEND;
+static enum sandbox_role inspector = SANDBOX_INSPECTOR;
+static enum sandbox_role worker = SANDBOX_WORKER;
+static enum sandbox_role child = SANDBOX_CHILD;
+
+#define FOR_ROLE(test, role)                               \
+	{                                                  \
+#test " " #role, test, NULL, NULL, &(role) \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drop_leaves_nothing_of_root),
+		cmocka_unit_test(test_drop_without_root_keeps_ids),
+		cmocka_unit_test(test_drop_without_root_drops_caps),
+		cmocka_unit_test(test_drop_refuses_roots_ids),
+		cmocka_unit_test(test_root_keeps_what_it_asks_for),
+		cmocka_unit_test(test_sealed_child_keeps_fewer),
+		cmocka_unit_test(test_user_keeps_none),
+		cmocka_unit_test(test_a_sealed_program),
+		cmocka_unit_test(test_confined_programs_must_be_dropped),
+		cmocka_unit_test(test_a_child_narrows_the_worker),
+		FOR_ROLE(test_calls, frontend),
+		FOR_ROLE(test_calls, inspector),
+		FOR_ROLE(test_calls, worker),
+		FOR_ROLE(test_calls, child),
+		FOR_ROLE(test_libc_works, frontend),
+		FOR_ROLE(test_libc_works, inspector),
+		FOR_ROLE(test_libc_works, worker),
+		FOR_ROLE(test_libc_works, child),
+		cmocka_unit_test(test_worker_can_abort),
+		cmocka_unit_test(test_rows_are_sound),
+		cmocka_unit_test(test_no_row_voids_another),
+		cmocka_unit_test(test_child_is_within_worker),
+#if SANDBOX_SANITIZED
+		cmocka_unit_test(test_sanitizers_report_from_within),
+#else
+		cmocka_unit_test(test_tables_stay_small),
+#endif
+	};
+
+	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
+}
