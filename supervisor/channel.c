@@ -1,0 +1,144 @@
+/*
+ * supervisor/channel.c - open, keep and give up the channel to the host
+ *
+ * Runs in:   supervisor, root
+ * Input:     method and path of the command line; files found at the path
+ * May touch: the device or socket at the path
+ * Must not:  read or write the channel, remove what is no socket of ours
+ */
+#include "supervisor/channel.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+/* Clients that may wait while another one is served. */
+#define LISTEN_BACKLOG 16
+
+static int open_error(const struct channel *c, int errnum, struct err *e)
+{
+	return err_sys(e, errnum, "error opening channel '%s'", c->path);
+}
+
+static int open_port(struct channel *c, struct err *e)
+{
+	CLEANUP(close_p)
+	int fd = open(c->path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return open_error(c, errno, e);
+	if (!S_ISCHR(st.st_mode))
+		return err_set(e, ERR_GENERIC,
+			       "error opening channel '%s': not a character device",
+			       c->path);
+	return TAKE_FD(fd);
+}
+
+/* Does somebody listen there? 0 if nobody does, or -1 with errno. */
+static int probe(const struct sockaddr_un *addr)
+{
+	CLEANUP(close_p)
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
+		if (errno == ECONNREFUSED)
+			return 0;
+		/* EAGAIN: its backlog is full. EPROTOTYPE: it is of another type. */
+		if (errno != EAGAIN && errno != EPROTOTYPE)
+			return -1;
+	}
+	errno = EADDRINUSE;
+	return -1;
+}
+
+/* Make room for our node: only a socket that nobody listens on is removed. */
+static int clear_path(const struct channel *c, const struct sockaddr_un *addr,
+		      struct err *e)
+{
+	struct stat st;
+
+	if (lstat(c->path, &st) < 0)
+		return errno == ENOENT ? 0 : open_error(c, errno, e);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(
+			e, ERR_GENERIC,
+			"error opening channel '%s': it exists and is not a socket",
+			c->path);
+	if (probe(addr) < 0 || unlink(c->path) < 0)
+		return open_error(c, errno, e);
+	return 0;
+}
+
+static int open_listener(struct channel *c, struct err *e)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	CLEANUP(close_p) int fd = -1;
+	struct stat st;
+
+	if (strlen(c->path) >= sizeof(addr.sun_path))
+		return err_set(e, ERR_GENERIC,
+			       "error opening channel '%s': path longer than %zu bytes",
+			       c->path, sizeof(addr.sun_path) - 1);
+	memcpy(addr.sun_path, c->path, strlen(c->path));
+	if (clear_path(c, &addr, e) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* The node gets the socket's mode, so it never has another; the umask is not
+	 * enough. */
+	if (fd < 0 || fchmod(fd, 0600) < 0 ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return open_error(c, errno, e);
+	/* Recorded before anything else can fail, so that channel_done removes it. */
+	if (lstat(c->path, &st) == 0) {
+		c->node_dev = st.st_dev;
+		c->node_ino = st.st_ino;
+	}
+	if (listen(fd, LISTEN_BACKLOG) < 0)
+		return open_error(c, errno, e);
+	return TAKE_FD(fd);
+}
+
+static const struct channel_method methods[] = {
+	{"virtio-serial", "/dev/virtio-ports/org.qemu.guest_agent.0", "--port", false,
+	 open_port},
+	{"unix-listen", NULL, "--listen", true, open_listener},
+};
+
+const struct channel_method *channel_method(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (strcmp(methods[i].name, name) == 0)
+			return &methods[i];
+	return NULL;
+}
+
+int channel_open(struct channel *c, struct err *e)
+{
+	if (c->fd < 0)
+		c->fd = c->method->open(c, e);
+	if (c->fd < 0)
+		return -1;
+	c->was_open = true;
+	return 0;
+}
+
+void channel_drop(struct channel *c)
+{
+	if (!c->method->listens)
+		close_p(&c->fd);
+}
+
+void channel_done(struct channel *c)
+{
+	struct stat st;
+
+	if (c->node_ino && lstat(c->path, &st) == 0 && st.st_dev == c->node_dev &&
+	    st.st_ino == c->node_ino)
+		unlink(c->path);
+	close_p(&c->fd);
+}

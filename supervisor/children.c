@@ -1,0 +1,440 @@
+/*
+ * supervisor/children.c - start, watch and restart the other processes
+ *
+ * Runs in:   supervisor, root
+ * Input:     ends of the processes; one byte of the worker, once
+ * May touch: processes that it started, the channel
+ * Must not:  read anything else from them, read or write the channel
+ */
+#include "supervisor/children.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "ipc/launch.h"
+#include "supervisor/launch.h"
+#include "supervisor/notify.h"
+
+const char *const child_programs[CHILD_COUNT] = {
+	[CHILD_WORKER] = "postern-worker",
+	[CHILD_INSPECTOR] = "postern-inspector",
+	[CHILD_FRONTEND] = "postern-frontend",
+};
+
+/* How the worker is told whose socket it gets. */
+static const char child_messages[CHILD_COUNT] = {
+	[CHILD_INSPECTOR] = LAUNCH_MSG_INSPECTOR,
+	[CHILD_FRONTEND] = LAUNCH_MSG_FRONTEND,
+};
+
+int say(const char *fmt, ...)
+{
+	char line[ERR_DESC_MAX + 128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "postern: %s\n", line);
+	return -1;
+}
+
+static enum child_id id_of(const struct child *c)
+{
+	return (enum child_id)(c - c->s->child);
+}
+
+static const char *name_of(const struct child *c)
+{
+	return child_programs[id_of(c)];
+}
+
+static bool is_running(const struct child *c)
+{
+	return c->process.fd >= 0;
+}
+
+/* ---- start ---------------------------------------------------------------------- */
+
+/* Hand descriptor FD to the worker, with the byte that says what it is. */
+static int send_socket(int worker, char message, int fd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {};
+	struct iovec iov = {.iov_base = &message, .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	*c = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(sizeof(fd)),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+	};
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	return sendmsg(worker, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
+}
+
+static int launch_child(const struct child *c, int socket)
+{
+	const struct supervisor *s = c->s;
+	const char *argv[5] = {name_of(c)};
+	struct launch l = {.argv = argv, .exe = c->exe, .socket = socket, .extra = -1};
+
+	if (id_of(c) == CHILD_WORKER) {
+		argv[1] = "--profile";
+		argv[2] = s->profile;
+		argv[3] = s->verbose ? "--verbose" : NULL;
+		l.extra = s->audit;
+	} else {
+		l.confine = &c->confine;
+	}
+	if (id_of(c) == CHILD_FRONTEND) {
+		argv[1] = s->channel.method->frontend_option;
+		l.extra = s->channel.fd;
+	}
+	return launch(&l);
+}
+
+static void kill_child(const struct child *c)
+{
+	if (is_running(c))
+		pidfd_send_signal(c->process.fd, SIGKILL, NULL, 0);
+}
+
+static void close_socket(struct child *c)
+{
+	int fd = c->socket.fd;
+
+	loop_remove(&c->s->loop, &c->socket);
+	close_p(&fd);
+	if (id_of(c) == CHILD_WORKER)
+		c->s->ready = false;
+}
+
+static source_fn on_exit_of, on_socket;
+
+/* The program, and the end of its socket that we keep, into the loop. */
+static int watch(struct child *c, int pidfd, int kept)
+{
+	struct loop *l = &c->s->loop;
+	uint32_t events = id_of(c) == CHILD_WORKER ? EPOLLIN : 0;
+
+	if (loop_add(l, &c->process, pidfd, EPOLLIN, on_exit_of) == 0 &&
+	    loop_add(l, &c->socket, kept, events, on_socket) == 0)
+		return 0;
+	/* Out of memory, and a program that is not watched must not run. */
+	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	waitid(P_PIDFD, (id_t)pidfd, NULL, WEXITED);
+	loop_remove(l, &c->process);
+	return -1;
+}
+
+static int start(struct child *c)
+{
+	const struct child *worker = &c->s->child[CHILD_WORKER];
+	bool is_worker = c == worker;
+	CLEANUP(close_p) int kept = -1;
+	CLEANUP(close_p) int given = -1;
+	CLEANUP(close_p) int pidfd = -1;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	kept = pair[0];
+	given = pair[1];
+	/* The worker's pair ends with us; those of others lead from them to the worker.
+	 */
+	if (!is_worker &&
+	    send_socket(worker->socket.fd, child_messages[id_of(c)], given) < 0)
+		return -1;
+	pidfd = launch_child(c, is_worker ? given : kept);
+	if (pidfd < 0 || watch(c, pidfd, kept) < 0)
+		return -1;
+	TAKE_FD(pidfd);
+	TAKE_FD(kept);
+	c->starts++;
+	if (is_worker && timer_arm_ms(&c->timer, READY_MS) < 0)
+		return -1;
+	if (c->s->verbose)
+		say("%s started", name_of(c));
+	return 0;
+}
+
+/* ---- what is to run --------------------------------------------------------------- */
+
+static bool may_start(const struct child *c)
+{
+	const struct supervisor *s = c->s;
+
+	if (s->stopping || is_running(c) || c->timer.armed)
+		return false;
+	if (id_of(c) == CHILD_FRONTEND)
+		return s->ready;
+	return id_of(c) == CHILD_WORKER || s->child[CHILD_WORKER].socket.fd >= 0;
+}
+
+/* 1 if the channel is open, 0 if it will be tried again, negative to end. */
+static int need_channel(struct child *frontend)
+{
+	struct supervisor *s = frontend->s;
+	uint32_t delay;
+	struct err e;
+
+	if (channel_open(&s->channel, &e) == 0)
+		return 1;
+	say("%s", e.desc);
+	if (!s->channel.was_open)
+		return supervisor_stop(s, EXIT_FAILURE);
+	delay = backoff_next(&s->reopen, now_ms());
+	return timer_arm_ms(&frontend->timer, delay);
+}
+
+static int start_later(struct child *c, int errnum)
+{
+	if (errnum == EPIPE) /* the worker just went; that is no fault of C */
+		return timer_arm_ms(&c->timer, SETTLE_MS);
+	say("cannot start %s: %s", name_of(c), strerror(errnum));
+	return timer_arm_ms(&c->timer, backoff_next(&c->backoff, now_ms()));
+}
+
+static int start_frontend(struct child *c)
+{
+	int open = need_channel(c);
+
+	if (open <= 0)
+		return open;
+	if (start(c) < 0)
+		return start_later(c, errno);
+	if (!c->s->announced)
+		notify_manager("READY=1");
+	c->s->announced = true;
+	return 0;
+}
+
+/* Start whatever can be started now. */
+static int advance(struct supervisor *s)
+{
+	for (int i = 0; i < CHILD_COUNT; i++) {
+		struct child *c = &s->child[i];
+		int r = 0;
+
+		if (!may_start(c))
+			continue;
+		if (i == CHILD_FRONTEND)
+			r = start_frontend(c);
+		else if (start(c) < 0)
+			r = start_later(c, errno);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- events ------------------------------------------------------------------------ */
+
+static int on_timer(struct timer *t)
+{
+	struct child *c = CONTAINER_OF(t, struct child, timer);
+
+	if (!is_running(c))
+		return advance(c->s);
+	say("%s %s, killed", name_of(c),
+	    c->socket.fd < 0 ? "did not end when it should" : "did not get ready");
+	kill_child(c);
+	return 0;
+}
+
+static int on_socket(struct source *source, uint32_t events)
+{
+	struct child *c = CONTAINER_OF(source, struct child, socket);
+	char byte;
+
+	/* Only the worker's is asked for input, until it is ready. */
+	if ((events & EPOLLIN) && recv(source->fd, &byte, 1, MSG_DONTWAIT) == 1 &&
+	    byte == LAUNCH_MSG_READY) {
+		c->s->ready = true;
+		if (loop_events(&c->s->loop, source, 0) < 0 ||
+		    timer_disarm(&c->timer) < 0)
+			return -1;
+		return advance(c->s);
+	}
+	close_socket(c);
+	return timer_arm_ms(&c->timer, HANGUP_MS);
+}
+
+/* ---- ends -------------------------------------------------------------------------- */
+
+/* May there be half a reply on the channel, or is the port unusable? */
+static bool spoils_port(const siginfo_t *end)
+{
+	static const int whole[] = {EXIT_CLEAN,     EXIT_CONFIG, EXIT_PEER_GONE,
+				    EXIT_VIOLATION, EXIT_SEAL,   EXIT_SYSTEM,
+				    EXIT_NOT_RUN};
+
+	if (end->si_code != CLD_EXITED)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
+		if (end->si_status == whole[i])
+			return false;
+	return true; /* reply cut, channel failed, or a crash that a run-time made an exit
+		      */
+}
+
+/* An end from which a restart will not help. */
+static bool is_hopeless(const struct child *c, const siginfo_t *end)
+{
+	int status = end->si_code == CLD_EXITED ? end->si_status : 0;
+
+	if (status != EXIT_CONFIG && status != EXIT_SEAL && status != EXIT_NOT_RUN)
+		return false;
+	/* The frontend has no word for "ready": its first instance is on trial. */
+	return !c->s->announced || c->starts == 1;
+}
+
+static int give_up(struct child *c, int status)
+{
+	/* The worker has said why, as has a program that was not run; others cannot. */
+	if (id_of(c) != CHILD_WORKER && status != EXIT_NOT_RUN)
+		say("%s cannot work here: %s", name_of(c),
+		    status == EXIT_SEAL ? "its sandbox could not be entered"
+					: "wrong arguments or environment");
+	return supervisor_stop(c->s, EXIT_FAILURE);
+}
+
+/* A new worker is a new chance for the others: they may have failed because of it. */
+static void forgive_others(struct supervisor *s)
+{
+	for (int i = 0; i < CHILD_COUNT; i++)
+		if (i != CHILD_WORKER)
+			s->child[i].backoff.failures = 0;
+}
+
+static int restart(struct child *c, const siginfo_t *end, bool hung_up)
+{
+	bool exited = end->si_code == CLD_EXITED;
+	bool expected = hung_up && exited && end->si_status == EXIT_PEER_GONE;
+	uint32_t delay = backoff_next(&c->backoff, now_ms());
+
+	/* Its end may be seen before that of its worker, to which it must not go back. */
+	if (expected && delay < SETTLE_MS)
+		delay = SETTLE_MS;
+	if (id_of(c) == CHILD_WORKER)
+		forgive_others(c->s);
+	if (!expected || c->s->verbose)
+		say("%s ended by %s %d, restart in %u ms", name_of(c),
+		    exited ? "status" : "signal", end->si_status, delay);
+	if (delay && timer_arm_ms(&c->timer, delay) < 0)
+		return -1;
+	return advance(c->s);
+}
+
+static bool any_running(const struct supervisor *s)
+{
+	for (int i = 0; i < CHILD_COUNT; i++)
+		if (is_running(&s->child[i]))
+			return true;
+	return false;
+}
+
+static int on_exit_of(struct source *source, uint32_t events)
+{
+	struct child *c = CONTAINER_OF(source, struct child, process);
+	CLEANUP(close_p) int pidfd = source->fd;
+	struct supervisor *s = c->s;
+	bool hung_up = c->socket.fd < 0;
+	siginfo_t end = {};
+
+	(void)events;
+	if (waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED) < 0)
+		return -1;
+	loop_remove(&s->loop, source);
+	close_socket(c);
+	if (timer_disarm(&c->timer) < 0)
+		return -1;
+	if (id_of(c) == CHILD_FRONTEND && spoils_port(&end))
+		channel_drop(&s->channel);
+	if (s->stopping) {
+		if (!any_running(s))
+			loop_stop(&s->loop, s->status);
+		return 0;
+	}
+	if (is_hopeless(c, &end))
+		return give_up(c, end.si_status);
+	return restart(c, &end, hung_up);
+}
+
+/* ---- the whole ----------------------------------------------------------------------
+ */
+
+int supervisor_stop(struct supervisor *s, int status)
+{
+	if (s->stopping)
+		return 0;
+	s->stopping = true;
+	s->status = status;
+	notify_manager("STOPPING=1");
+	close_socket(&s->child[CHILD_WORKER]); /* it ends, and with it the others */
+	if (!any_running(s))
+		loop_stop(&s->loop, status);
+	return timer_arm_ms(&s->stop_timer, STOP_MS);
+}
+
+static int on_stop_timer(struct timer *t)
+{
+	struct supervisor *s = CONTAINER_OF(t, struct supervisor, stop_timer);
+
+	/* Even SIGKILL does not end a process that waits for a dead disk. */
+	if (s->killed) {
+		loop_stop(&s->loop, s->status);
+		return 0;
+	}
+	say("stopping takes too long, killed what is left");
+	s->killed = true;
+	for (int i = 0; i < CHILD_COUNT; i++)
+		kill_child(&s->child[i]);
+	return timer_arm_ms(t, HANGUP_MS);
+}
+
+int supervisor_init(struct supervisor *s)
+{
+	if (loop_init(&s->loop) < 0 ||
+	    timer_init(&s->loop, &s->stop_timer, on_stop_timer) < 0)
+		return -1;
+	s->reopen.max_ms = REOPEN_MAX_MS;
+	for (int i = 0; i < CHILD_COUNT; i++) {
+		struct child *c = &s->child[i];
+
+		c->s = s;
+		c->process.fd = -1;
+		c->socket.fd = -1;
+		c->backoff.max_ms = RETRY_MAX_MS;
+		if (timer_init(&s->loop, &c->timer, on_timer) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int supervisor_run(struct supervisor *s)
+{
+	int status = advance(s);
+
+	if (status == 0)
+		status = loop_run(&s->loop);
+	if (status >= 0)
+		return status;
+	say("internal failure: %s", strerror(errno));
+	for (int i = 0; i < CHILD_COUNT; i++)
+		kill_child(&s->child[i]);
+	return EXIT_FAILURE;
+}

@@ -1,0 +1,87 @@
+/*
+ * supervisor/children.h - start, watch and restart the other processes
+ *
+ * Runs in:   supervisor, root
+ * Input:     ends of the processes; one byte of the worker, once
+ * May touch: processes that it started, the channel
+ * Must not:  read anything else from them, read or write the channel
+ *
+ * Each program is started as soon as what it needs is there:
+ *
+ *   worker     nothing
+ *   inspector  a worker, which takes its socket
+ *   frontend   a worker that said it is ready; the channel, opened then: opening it
+ *              is the signal that clients wait for
+ *
+ * Between two processes there is one socket pair. The supervisor keeps an end of each:
+ * its own to the worker; of the others a copy of the program's end, to see the worker
+ * hang up. Either way a hang-up means that the program must go, by itself within
+ * HANGUP_MS or else by SIGKILL. So the end of the worker ends the others, and closing
+ * our end to the worker ends all.
+ */
+#ifndef POSTERN_SUPERVISOR_CHILDREN_H
+#define POSTERN_SUPERVISOR_CHILDREN_H
+
+#include "ipc/err.h"
+#include "ipc/loop.h"
+#include "sandbox/sandbox.h"
+#include "supervisor/backoff.h"
+#include "supervisor/channel.h"
+
+#define HANGUP_MS     500   /* for a program to end after its peer went */
+#define SETTLE_MS     50    /* until the end of a worker is seen, after its peers' */
+#define READY_MS      10000 /* for a worker to be ready */
+#define STOP_MS       2000  /* for all to end after a request to stop */
+#define RETRY_MAX_MS  10000 /* longest delay between two starts of a program */
+#define REOPEN_MAX_MS 5000  /* longest delay between two tries to open the port again */
+
+enum child_id { CHILD_WORKER, CHILD_INSPECTOR, CHILD_FRONTEND, CHILD_COUNT };
+
+/* Their file names. */
+extern const char *const child_programs[CHILD_COUNT];
+
+struct supervisor;
+
+struct child {
+	struct supervisor *s;
+	int exe;                 /* O_PATH */
+	struct identity confine; /* not the worker's */
+	struct source process;   /* pidfd; -1: not running */
+	struct source socket;    /* the end we keep; -1: none, or it hung up */
+	struct timer timer;      /* running: then it is killed; not: then it is started */
+	struct backoff backoff;
+	unsigned starts;
+};
+
+struct supervisor {
+	struct loop loop;
+	struct child child[CHILD_COUNT];
+	struct channel channel;
+	struct backoff reopen;
+	struct timer stop_timer;
+	const char *profile;
+	int audit;
+	bool verbose;
+	bool ready;     /* the worker that runs now said so */
+	bool announced; /* the frontend was started once: clients are answered */
+	bool stopping;
+	bool killed; /* stopping took too long */
+	int status;  /* of our own, when stopping */
+};
+
+/*
+ * The parts with an owner outside (child[].exe and .confine, channel, profile, audit,
+ * verbose) are the caller's to fill, all else zero. 0, or -1 with errno.
+ */
+int supervisor_init(struct supervisor *s);
+
+/* Start all and stay until stopped; the exit status for the process. */
+int supervisor_run(struct supervisor *s);
+
+/* End everything, then supervisor_run with STATUS. Calling again changes nothing. */
+int supervisor_stop(struct supervisor *s, int status);
+
+/* One line on standard error; returns -1. */
+int say(const char *fmt, ...) PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * supervisor/setup.c - what must be in place before anything is started
+ *
+ * Runs in:   supervisor, root
+ * Input:     values of the command line; /etc/passwd; trusted
+ * May touch: the state directory, the pidfile, the audit file
+ * Must not:  ask a name service, follow a link to what it writes
+ */
+#include "supervisor/setup.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+/* A decimal number from 0 to MAX, nothing before or after it; -1 if it is none. */
+static int64_t number_of(const char *s, int64_t max)
+{
+	int64_t v = 0;
+
+	if (!*s)
+		return -1;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9')
+			return -1;
+		v = v * 10 + (*s - '0');
+		if (v > max)
+			return -1;
+	}
+	return v;
+}
+
+static bool is_regular(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+int statedir_find(char dir[PATH_MAX], const char *wanted, struct err *e)
+{
+	const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+	int len;
+
+	if (!wanted && !base)
+		return err_set(e, ERR_GENERIC,
+			       "no state directory: XDG_RUNTIME_DIR is not set, give one "
+			       "with -t");
+	len = snprintf(dir, PATH_MAX, "%s%s", wanted ? wanted : base,
+		       wanted ? "" : "/postern");
+	if (len >= PATH_MAX)
+		return err_sys(e, ENAMETOOLONG, "state directory");
+	if (!wanted && mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "cannot make state directory '%s'", dir);
+	if (stat(dir, &st) < 0)
+		return err_sys(e, errno, "state directory '%s'", dir);
+	if (!S_ISDIR(st.st_mode))
+		return err_sys(e, ENOTDIR, "state directory '%s'", dir);
+	return 0;
+}
+
+/* Is FD still what is found at PATH? */
+static bool is_at(int fd, const char *path)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 &&
+	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+int pidfile_take(struct pidfile *p, const char *path, struct err *e)
+{
+	CLEANUP(close_p) int fd = -1;
+
+	do { /* again if the last holder removed it while we waited for nothing */
+		close_p(&fd);
+		fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+			  0600);
+		if (fd < 0)
+			return err_sys(e, errno, "cannot open pidfile '%s'", path);
+		if (!is_regular(fd))
+			return err_set(e, ERR_GENERIC, "pidfile '%s': not a regular file",
+				       path);
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			return errno == EWOULDBLOCK
+				       ? err_set(e, ERR_GENERIC,
+						 "pidfile '%s': another agent is running",
+						 path)
+				       : err_sys(e, errno, "cannot lock pidfile '%s'",
+						 path);
+	} while (!is_at(fd, path));
+	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+		return err_sys(e, errno, "cannot write pidfile '%s'", path);
+	*p = (struct pidfile){.path = path, .fd = TAKE_FD(fd)};
+	return 0;
+}
+
+void pidfile_done(struct pidfile *p)
+{
+	if (p->fd >= 0 && is_at(p->fd, p->path))
+		unlink(p->path);
+	close_p(&p->fd);
+}
+
+/* The entry of NAME in /etc/passwd alone: a name service may hang or be hostile. */
+static int passwd_find(struct identity *id, const char *name)
+{
+	FILE *f = fopen("/etc/passwd", "re");
+	struct passwd *pw;
+
+	if (!f)
+		return -1;
+	while ((pw = fgetpwent(f)) && strcmp(pw->pw_name, name) != 0)
+		;
+	if (pw)
+		*id = (struct identity){.uid = pw->pw_uid, .gid = pw->pw_gid};
+	fclose(f);
+	return pw ? 0 : -1;
+}
+
+int user_find(struct identity *id, const char *user, const char *option, struct err *e)
+{
+	int64_t number = number_of(user, UINT32_MAX - 1);
+
+	if (number >= 0)
+		*id = (struct identity){.uid = (uid_t)number, .gid = (gid_t)number};
+	else if (passwd_find(id, user) < 0)
+		return err_set(
+			e, ERR_GENERIC,
+			"user '%s' is not in /etc/passwd: create it (useradd --system %s)"
+			" or name another with %s",
+			user, user, option);
+	if (id->uid == 0 || id->gid == 0)
+		return err_set(e, ERR_GENERIC, "%s '%s' is root, name another user",
+			       option, user);
+	return 0;
+}
+
+static int audit_file(const char *path, struct err *e)
+{
+	/* O_NONBLOCK: do not wait for the reader of a FIFO; it is refused below. */
+	CLEANUP(close_p)
+	int fd = open(path,
+		      O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
+			      O_CLOEXEC,
+		      0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open audit file '%s'", path);
+	if (!is_regular(fd))
+		return err_set(e, ERR_GENERIC, "audit file '%s': not a regular file",
+			       path);
+	return TAKE_FD(fd);
+}
+
+int audit_open(const char *sink, struct err *e)
+{
+	int64_t number;
+	int flags;
+
+	if (strncmp(sink, "file:", 5) == 0)
+		return audit_file(sink + 5, e);
+	number = strncmp(sink, "fd:", 3) == 0 ? number_of(sink + 3, INT_MAX) : -1;
+	if (number < 0)
+		return err_set(e, ERR_GENERIC,
+			       "--audit '%s' is neither fd:N nor file:PATH", sink);
+	flags = fcntl((int)number, F_GETFL);
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return err_sys(e, EBADF, "--audit '%s'", sink);
+	return (int)number;
+}
+
+int program_open(const char *dir, const char *file, struct err *e)
+{
+	CLEANUP(close_p) int fd = -1;
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, file) >= (int)sizeof(path))
+		return err_sys(e, ENAMETOOLONG, "program '%s'", file);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open program '%s'", path);
+	if (!is_regular(fd))
+		return err_set(e, ERR_GENERIC, "program '%s': not a regular file", path);
+	return TAKE_FD(fd);
+}
+
+int standard_descriptors(void)
+{
+	int fd;
+
+	do /* the lowest free one is given, so this fills the gaps */
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}

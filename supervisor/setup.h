@@ -1,0 +1,47 @@
+/*
+ * supervisor/setup.h - what must be in place before anything is started
+ *
+ * Runs in:   supervisor, root
+ * Input:     values of the command line; /etc/passwd; trusted
+ * May touch: the state directory, the pidfile, the audit file
+ * Must not:  ask a name service, follow a link to what it writes
+ */
+#ifndef POSTERN_SUPERVISOR_SETUP_H
+#define POSTERN_SUPERVISOR_SETUP_H
+
+#include <limits.h>
+
+#include "ipc/err.h"
+#include "sandbox/sandbox.h"
+
+/* Each returns 0, or -1 with E filled, unless it says otherwise. */
+
+/*
+ * The directory of state into DIR. WANTED must exist; without one (NULL) it is
+ * /run/postern for root and $XDG_RUNTIME_DIR/postern for others, made if missing.
+ */
+int statedir_find(char dir[PATH_MAX], const char *wanted, struct err *e);
+
+struct pidfile {
+	const char *path;
+	int fd; /* holds the lock; -1: none */
+};
+
+/* Write our process id to PATH and lock it; a held one is refused. PATH is kept. */
+int pidfile_take(struct pidfile *p, const char *path, struct err *e);
+/* Remove and close it. Fine on one not taken. */
+void pidfile_done(struct pidfile *p);
+
+/* USER, a name in /etc/passwd or a number (used as uid and gid); never root. */
+int user_find(struct identity *id, const char *user, const char *option, struct err *e);
+
+/* Descriptor of SINK, "fd:N" (N itself) or "file:PATH" (opened); -1 with E filled. */
+int audit_open(const char *sink, struct err *e);
+
+/* An O_PATH descriptor of the program FILE in DIR; -1 with E filled. */
+int program_open(const char *dir, const char *file, struct err *e);
+
+/* Give 0, 1 and 2 to /dev/null where they are closed. 0, or -1 with errno. */
+int standard_descriptors(void);
+
+#endif
