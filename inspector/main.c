@@ -1,0 +1,121 @@
+/*
+ * inspector/main.c - the inspector: sealed, it answers the worker's questions
+ *
+ * Runs in:   inspector
+ * Input:     frames of the worker; TZ and QGA_OS_RELEASE, set by the administrator
+ * May touch: its socket; what an unprivileged user can read
+ * Must not:  answer before it is sealed, outlive its worker or the limit of a question
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "inspector/inspector.h"
+#include "ipc/launch.h"
+#include "ipc/peer.h"
+#include "sandbox/sandbox.h"
+
+struct server {
+	struct inspector in;
+	struct loop loop;
+	struct peer worker;
+	_Alignas(max_align_t) uint8_t arena[INSPECT_ARENA];
+};
+
+static void send_error(struct peer *worker, const struct frame *f, const struct err *e)
+{
+	uint8_t body[1 + ERR_DESC_MAX];
+	struct wbuf w = wbuf_fixed(body, sizeof(body));
+
+	wbuf_u8(&w, (uint8_t)e->cls);
+	wbuf_text(&w, e->desc);
+	peer_reply(worker, f->op, f->request, FRAME_ERROR, w.p, w.len);
+}
+
+/* A reply that cannot be sent means that the worker went: its own event says so. */
+static int on_frame(struct peer *p, struct frame *f)
+{
+	struct server *s = CONTAINER_OF(p, struct server, worker);
+	CLEANUP(wbuf_free) struct wbuf result = wbuf_growing(REPLY_BODY_MAX);
+	const struct op *op = op_by_number(f->op);
+	struct rbuf args = rbuf_of(f->body, f->len);
+	enum answer answer;
+	struct err e = {};
+
+	if (f->type != FRAME_REQUEST || f->flags || f->n_fds || !op)
+		return -EXIT_VIOLATION;
+	/* A file system that hangs ends this process; the next one starts clean. */
+	alarm(op->limit_s);
+	answer = inspect_answer(&s->in, f->op, &args, &result, &e);
+	alarm(0);
+	if (answer == ANSWER_VIOLATION)
+		return -EXIT_VIOLATION;
+	if (answer == ANSWER_ERROR)
+		send_error(p, f, &e);
+	else
+		peer_reply(p, f->op, f->request, 0, result.p, result.len);
+	return 0;
+}
+
+static int on_gone(struct peer *p, enum frame_status why)
+{
+	(void)p;
+	return why == FRAME_GONE ? -EXIT_PEER_GONE : -EXIT_VIOLATION;
+}
+
+/* Signals as a new process has them, whatever the starter blocked or ignored. */
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGALRM, SIG_DFL);
+}
+
+static int set_up(struct server *s)
+{
+	s->in = (struct inspector){
+		.os_release = getenv("QGA_OS_RELEASE"),
+		.tz = getenv("TZ"),
+		.arena = {.p = s->arena, .cap = sizeof(s->arena)},
+	};
+	reset_signals();
+	if (sys_init(&s->in.sys) < 0 || loop_init(&s->loop) < 0)
+		return -1;
+	return peer_open(&s->worker, &s->loop, LAUNCH_FD_SOCKET, on_frame, on_gone);
+}
+
+static bool has_socket(void)
+{
+	int type;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(LAUNCH_FD_SOCKET, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	       type == SOCK_SEQPACKET;
+}
+
+int main(int argc, char **argv)
+{
+	static struct server server;
+	const char *step;
+	int r;
+
+	(void)argv;
+	if (argc > 1 || !has_socket()) {
+		fputs("postern-inspector: started by postern, not by hand\n", stderr);
+		return EXIT_CONFIG;
+	}
+	if (set_up(&server) < 0) {
+		fprintf(stderr, "postern-inspector: cannot start: %s\n", strerror(errno));
+		return EXIT_SYSTEM;
+	}
+	if (sandbox_enter(SANDBOX_INSPECTOR, &step) < 0) {
+		fprintf(stderr, "postern-inspector: %s: %s\n", step, strerror(errno));
+		return EXIT_SEAL;
+	}
+	r = loop_run(&server.loop);
+	/* -1 is epoll's own failure; callbacks end the loop with their exit status. */
+	return r == -1 ? EXIT_SYSTEM : -r;
+}
