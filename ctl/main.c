@@ -1,0 +1,74 @@
+/*
+ * ctl/main.c - posternctl: finds the verb
+ *
+ * Runs in:   posternctl, as the user who calls it
+ * Input:     the command line
+ * May touch: standard output and error
+ * Must not:  be linked into the agent
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+
+static const struct verb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+} verbs[] = {
+	{"call", ctl_call, "send one request over the agent's socket, print the reply"},
+};
+
+int ctl_fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("posternctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return CTL_FAILED;
+}
+
+int ctl_flush(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return CTL_OK;
+	return ctl_fail("cannot write to standard output: %s", strerror(errno));
+}
+
+static int help(void)
+{
+	puts("Usage: posternctl VERB [OPTIONS] [ARGUMENTS]\n"
+	     "       posternctl --help | --version\n"
+	     "\n"
+	     "Verbs (posternctl VERB --help tells more):");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
+	return ctl_flush();
+}
+
+static int version(void)
+{
+	puts("posternctl " POSTERN_VERSION);
+	return ctl_flush();
+}
+
+int main(int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : NULL;
+
+	if (!word)
+		return ctl_fail("no verb given (try: posternctl --help)");
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		return help();
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+		return version();
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (strcmp(word, verbs[i].name) == 0)
+			return verbs[i].run(argc - 1, argv + 1);
+	return ctl_fail("unknown %s '%s' (try: posternctl --help)",
+			*word == '-' ? "option" : "verb", word);
+}
