@@ -1,0 +1,138 @@
+/*
+ * frontend/base64.c - base64 in, as it streams
+ *
+ * Runs in:   frontend
+ * Input:     characters of the host: hostile
+ * May touch: the buffers it is handed
+ * Must not:  accept a character that the reference refuses (protocol 3.0.2)
+ */
+#include "frontend/base64.h"
+
+enum { PAD = 64, SKIP, BAD };
+
+/* What each byte stands for: 0 to 63, or one of the above. */
+static const uint8_t value_of[256] = {
+	[0x00 ... 0x09] = BAD,
+	['\n'] = SKIP,
+	[0x0B ... 0x2A] = BAD,
+	['+'] = 62,
+	[0x2C ... 0x2E] = BAD,
+	['/'] = 63,
+	['0'] = 52,
+	['1'] = 53,
+	['2'] = 54,
+	['3'] = 55,
+	['4'] = 56,
+	['5'] = 57,
+	['6'] = 58,
+	['7'] = 59,
+	['8'] = 60,
+	['9'] = 61,
+	[0x3A ... 0x3C] = BAD,
+	['='] = PAD,
+	[0x3E ... 0x40] = BAD,
+	['A'] = 0,
+	['B'] = 1,
+	['C'] = 2,
+	['D'] = 3,
+	['E'] = 4,
+	['F'] = 5,
+	['G'] = 6,
+	['H'] = 7,
+	['I'] = 8,
+	['J'] = 9,
+	['K'] = 10,
+	['L'] = 11,
+	['M'] = 12,
+	['N'] = 13,
+	['O'] = 14,
+	['P'] = 15,
+	['Q'] = 16,
+	['R'] = 17,
+	['S'] = 18,
+	['T'] = 19,
+	['U'] = 20,
+	['V'] = 21,
+	['W'] = 22,
+	['X'] = 23,
+	['Y'] = 24,
+	['Z'] = 25,
+	[0x5B ... 0x60] = BAD,
+	['a'] = 26,
+	['b'] = 27,
+	['c'] = 28,
+	['d'] = 29,
+	['e'] = 30,
+	['f'] = 31,
+	['g'] = 32,
+	['h'] = 33,
+	['i'] = 34,
+	['j'] = 35,
+	['k'] = 36,
+	['l'] = 37,
+	['m'] = 38,
+	['n'] = 39,
+	['o'] = 40,
+	['p'] = 41,
+	['q'] = 42,
+	['r'] = 43,
+	['s'] = 44,
+	['t'] = 45,
+	['u'] = 46,
+	['v'] = 47,
+	['w'] = 48,
+	['x'] = 49,
+	['y'] = 50,
+	['z'] = 51,
+	[0x7B ... 0xFF] = BAD,
+};
+
+/* A group is complete. As in the reference only its third and fourth '=' matter. */
+static uint8_t *put_group(struct base64 *b, uint8_t *out)
+{
+	*out++ = (uint8_t)(b->bits >> 16);
+	if (!(b->pads & 2))
+		*out++ = (uint8_t)(b->bits >> 8);
+	if (!(b->pads & 1))
+		*out++ = (uint8_t)b->bits;
+	b->bits = 0;
+	b->count = 0;
+	b->pads = 0;
+	return out;
+}
+
+static uint8_t *put_char(struct base64 *b, uint8_t v, uint8_t *out)
+{
+	if (v == BAD)
+		b->invalid = true;
+	if (v > PAD)
+		return out;
+	b->bits = b->bits << 6 | (v & 63u);
+	b->pads = (uint8_t)(b->pads << 1 | (v == PAD));
+	return ++b->count == 4 ? put_group(b, out) : out;
+}
+
+size_t base64_decode(struct base64 *b, const uint8_t *in, size_t len, uint8_t *out)
+{
+	const uint8_t *end = in + len;
+	uint8_t *at = out;
+
+	while (in < end) {
+		/* The usual case: whole groups without padding or line ends. */
+		while (b->count == 0 && end - in >= 4) {
+			uint8_t v0 = value_of[in[0]], v1 = value_of[in[1]];
+			uint8_t v2 = value_of[in[2]], v3 = value_of[in[3]];
+
+			if ((v0 | v1 | v2 | v3) > 63)
+				break;
+			at[0] = (uint8_t)(v0 << 2 | v1 >> 4);
+			at[1] = (uint8_t)(v1 << 4 | v2 >> 2);
+			at[2] = (uint8_t)(v2 << 6 | v3);
+			at += 3;
+			in += 4;
+		}
+		if (in < end)
+			at = put_char(b, value_of[*in++], at);
+	}
+	return (size_t)(at - out);
+}

@@ -1,0 +1,186 @@
+/*
+ * frontend/frontend.h - the frontend's state: channel, scanner, queue, worker
+ *
+ * Runs in:   frontend, own user, no capability, sealed
+ * Input:     bytes of the host (hostile), frames of the worker (trusted)
+ * May touch: the channel, its socket to the worker, memfds of its own
+ * Must not:  open a path, hold a guest file, make a socket, fork
+ *
+ * Bytes come in through the scanner and become items in a queue. The head of the queue
+ * is answered: at once if it is an error or a session command, else by the worker. So
+ * replies leave in the order of the requests, with the one exception of queue.c.
+ */
+#ifndef POSTERN_FRONTEND_FRONTEND_H
+#define POSTERN_FRONTEND_FRONTEND_H
+
+#include "frontend/scan.h"
+#include "ipc/err.h"
+#include "ipc/note.h"
+#include "ipc/ops.h"
+#include "ipc/peer.h"
+#include "policy/policy.h"
+
+/* Input is not read while this much is waiting to be answered. */
+#define QUEUE_ITEMS_MAX 256
+#define QUEUE_BYTES_MAX (4u * 1024 * 1024)
+/* Nothing more is answered while this much is waiting to be written. */
+#define OUT_HIGH (256 * 1024)
+/* No output buffer ever exceeds this: one reply in its longest form. */
+#define OUT_MAX (24u * 1024 * 1024)
+/* An operation of this age is given up when its client has begun anew (DESIGN 5). */
+#define ABANDON_MS 2000
+
+#define INPUT_SIZE (64 * 1024)
+#define ARENA_SIZE (256 * 1024)
+
+/* Something that is owed to the client, in its turn. */
+struct item {
+	struct item *next;
+	uint64_t session;
+	uint64_t since_ms; /* received; once it is under way: sent to the worker */
+	bool resync;       /* sync, sync-delimited, 0xFF: its client began anew */
+
+	const struct op *op; /* NULL: only `error` is owed */
+	uint32_t number;
+	uint16_t flags;      /* FRAME_REFUSED, FRAME_BAD_ARGS */
+	uint32_t generation; /* of the policy copy that was asked */
+	char *id;            /* as it goes back; NULL if the request had none */
+	size_t id_len;
+	struct wbuf args;  /* encoded */
+	int bulk_fd;       /* sealed memfd of the bulk argument, or -1 */
+	struct err *error; /* the error reply, or what is wrong with the arguments */
+
+	uint32_t request;   /* number at the worker; 0: not sent yet */
+	struct wbuf result; /* fragments so far */
+};
+
+struct queue {
+	struct item *head;
+	struct item **tail;
+	uint32_t items;
+	size_t bytes;
+	uint32_t resyncs; /* items that say that their client began anew */
+};
+
+struct bulk {
+	struct scan_sink sink;
+	int fd; /* memfd being filled, or -1 */
+	uint64_t size;
+};
+
+/* The channel: a port that stays, or a listener and one connection at a time. */
+struct channel {
+	struct source listener; /* fd -1 for a port */
+	struct source link;     /* port or connection; fd -1 while there is none */
+	bool port;
+	bool away;   /* port: no host is there */
+	bool eof;    /* connection: the client will send no more */
+	bool paused; /* input is not read: the queue is full */
+	bool began;  /* the present session has been told to the worker */
+	bool cut;    /* a reply has been written in part */
+	struct wbuf out;
+	size_t out_done; /* bytes of `out` already written */
+	uint8_t in[INPUT_SIZE];
+	size_t in_at, in_len; /* input read but not scanned */
+};
+
+struct frontend {
+	struct loop loop;
+	struct peer worker;
+	struct timer abandon;
+	struct channel channel;
+	struct scan *scan;
+	struct bulk bulk;
+	struct queue queue;
+	struct arena arena;
+
+	struct policy policy;
+	uint32_t generation; /* 0: no policy yet, nothing is read */
+
+	uint64_t session; /* of the client that is there, or was last */
+	bool session_live;
+	uint64_t answered;  /* session commands of this session */
+	uint64_t malformed; /* malformed inputs not yet told to the worker */
+	uint64_t malformed_told_ms;
+	uint32_t last_request;
+};
+
+/* ---- channel.c -------------------------------------------------------------------- */
+
+/* FD is the port, or the listening socket. The channel reads only after channel_go. */
+int channel_init(struct frontend *f, int fd, bool port);
+int channel_go(struct frontend *f);
+/* There is room in the queue again, or output to write. */
+int channel_resume(struct frontend *f);
+static inline size_t channel_pending(const struct channel *c)
+{
+	return c->out.len - c->out_done;
+}
+
+/* ---- request.c: from text to item -------------------------------------------------- */
+
+/* The request that the scanner holds. NULL: out of memory. */
+struct item *request_item(struct frontend *f);
+/* An item that owes the error the scanner found. */
+struct item *error_item(struct frontend *f);
+void item_free(struct item *it);
+
+/* ---- args.c: JSON arguments against the table -------------------------------------- */
+
+struct cJSON;
+
+/*
+ * Check ARGS (an object, or NULL for none) against S and append their encoding to W. The
+ * checks come in the reference's order (protocol 1.7): fields in schema order, then
+ * surplus members, then what only the command itself looks at (base64). 0, or -1 with E.
+ */
+int args_encode(const struct scan *scan, const struct cJSON *args, const struct schema *s,
+		struct wbuf *w, struct err *e);
+
+/* ---- queue.c ------------------------------------------------------------------------
+ */
+
+void queue_init(struct queue *q);
+void queue_put(struct frontend *f, struct item *it);
+static inline bool queue_full(const struct queue *q)
+{
+	return q->items >= QUEUE_ITEMS_MAX || q->bytes >= QUEUE_BYTES_MAX;
+}
+/* Answer what can be answered. Returns a loop result. */
+int queue_pump(struct frontend *f);
+/* A REPLY frame of the worker. */
+int queue_reply(struct frontend *f, const struct frame *frame);
+int queue_timer(struct timer *t);
+/* Does anything of the present session wait? */
+bool queue_owes(const struct frontend *f);
+
+/* ---- session.c -----------------------------------------------------------------------
+ */
+
+/* Answer a session command: its encoded result goes to OUT. */
+void session_answer(struct frontend *f, const struct item *it, struct wbuf *out);
+void session_begin(struct frontend *f);
+void session_end(struct frontend *f);
+/* One more malformed input; told to the worker at most once a second. */
+void session_malformed(struct frontend *f, const struct err *e);
+
+/* ---- reply.c -------------------------------------------------------------------------
+ */
+
+void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result);
+void reply_error(struct frontend *f, const struct item *it, const struct err *e);
+
+/* ---- bulk.c --------------------------------------------------------------------------
+ */
+
+void bulk_init(struct bulk *b);
+/* The filled memfd, sealed; the caller's from now on. -1 if it cannot be sealed. */
+int bulk_take(struct bulk *b);
+
+/* ---- budget.c ------------------------------------------------------------------------
+ */
+
+/* Bound what the JSON tree may take, for good: bytes over all that is allocated. */
+void budget_install(size_t bytes);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * frontend/main.c - the frontend's start: seal, greet the worker, open the door
+ *
+ * Runs in:   frontend, own user, no capability, sealed
+ * Input:     the command line of the supervisor; frames of the worker
+ * May touch: the descriptors it was started with (ipc/launch.h)
+ * Must not:  read a byte of the host before it is sealed and has a policy
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "frontend/frontend.h"
+#include "ipc/launch.h"
+#include "sandbox/sandbox.h"
+
+/* What the JSON tree of one request may take. */
+#define TREE_BYTES_MAX (12u * 1024 * 1024)
+
+/* The worker's policy: sealed, so that neither of us can change it under the other. */
+static int policy_frame(struct frontend *f, const struct frame *frame)
+{
+	struct rbuf r = rbuf_of(frame->body, frame->len);
+	uint32_t size = rbuf_u32(&r);
+	bool first = !f->generation;
+	void *map;
+
+	if (!rbuf_done(&r) || frame->n_fds != 1)
+		return -1;
+	map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, frame->fds[0], 0);
+	if (map == MAP_FAILED || policy_open(&f->policy, map, size) < 0)
+		return -1;
+	f->generation = frame->generation;
+	return first ? channel_go(f) : 0;
+}
+
+static int worker_frame(struct peer *p, struct frame *frame)
+{
+	struct frontend *f = CONTAINER_OF(p, struct frontend, worker);
+
+	if (frame->type == FRAME_POLICY)
+		return policy_frame(f, frame);
+	if (frame->type == FRAME_REPLY)
+		return queue_reply(f, frame);
+	loop_stop(&f->loop, EXIT_VIOLATION);
+	return 0;
+}
+
+static int worker_gone(struct peer *p, enum frame_status why)
+{
+	struct frontend *f = CONTAINER_OF(p, struct frontend, worker);
+
+	peer_close(p);
+	loop_stop(&f->loop, why == FRAME_INVALID ? EXIT_VIOLATION : EXIT_PEER_GONE);
+	return 0;
+}
+
+static int prepare(struct frontend *f, bool port)
+{
+	bulk_init(&f->bulk);
+	queue_init(&f->queue);
+	budget_install(TREE_BYTES_MAX);
+	f->scan = scan_new(&f->bulk.sink);
+	f->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
+	if (!f->scan || !f->arena.p || loop_init(&f->loop) < 0 ||
+	    timer_init(&f->loop, &f->abandon, queue_timer) < 0)
+		return -1;
+	if (channel_init(f, LAUNCH_FD_EXTRA, port) < 0)
+		return -1;
+	return peer_open(&f->worker, &f->loop, LAUNCH_FD_SOCKET, worker_frame,
+			 worker_gone);
+}
+
+/* The supervisor must know of half a reply: the port is then no longer in step. */
+static int status_of(const struct frontend *f, int result)
+{
+	if (f->channel.cut)
+		return EXIT_REPLY_CUT;
+	return result < 0 ? EXIT_SYSTEM : result;
+}
+
+int main(int argc, char **argv)
+{
+	struct frontend *f = calloc(1, sizeof(*f));
+	const char *step;
+	bool port;
+
+	if (argc != 2 || (strcmp(argv[1], "--port") && strcmp(argv[1], "--listen")))
+		return EXIT_CONFIG;
+	port = !strcmp(argv[1], "--port");
+	/* A client that closes while we write is an error of that write, no more. */
+	signal(SIGPIPE, SIG_IGN);
+	if (!f || prepare(f, port) < 0)
+		return EXIT_SYSTEM;
+	if (sandbox_enter(SANDBOX_FRONTEND, &step) < 0)
+		return EXIT_SEAL;
+	return status_of(f, loop_run(&f->loop));
+}

@@ -1,0 +1,279 @@
+/*
+ * frontend/queue.c - answers in the order of the requests, and the one exception
+ *
+ * Runs in:   frontend
+ * Input:     items made of the host's requests; REPLY frames of the worker
+ * May touch: the queue, the output buffer, the socket to the worker
+ * Must not:  have more than one operation under way whose reply is owed
+ *
+ * The exception (DESIGN section 5): once a client has begun anew (a sync or 0xFF waits in
+ * the queue, or the client has gone) and the operation at the head is ABANDON_MS old,
+ * nobody waits for it any more. It is abandoned: the worker is told, its reply is never
+ * sent, and the queue goes on.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "frontend/frontend.h"
+
+static size_t weight(const struct item *it)
+{
+	return sizeof(*it) + it->id_len + it->args.cap;
+}
+
+void queue_init(struct queue *q)
+{
+	*q = (struct queue){.tail = &q->head};
+}
+
+void queue_put(struct frontend *f, struct item *it)
+{
+	struct queue *q = &f->queue;
+
+	*q->tail = it;
+	q->tail = &it->next;
+	q->items++;
+	q->bytes += weight(it);
+	q->resyncs += it->resync;
+}
+
+static void pop(struct queue *q)
+{
+	struct item *it = q->head;
+
+	q->head = it->next;
+	if (!q->head)
+		q->tail = &q->head;
+	q->items--;
+	q->bytes -= weight(it);
+	q->resyncs -= it->resync;
+	item_free(it);
+}
+
+static bool is_live(const struct frontend *f, const struct item *it)
+{
+	return f->session_live && it->session == f->session;
+}
+
+bool queue_owes(const struct frontend *f)
+{
+	for (const struct item *it = f->queue.head; it; it = it->next)
+		if (is_live(f, it))
+			return true;
+	return false;
+}
+
+/* ---- to the worker
+ * ---------------------------------------------------------------------- */
+
+/* A body too long for a frame, as a sealed memfd. */
+static int body_memfd(const struct wbuf *body)
+{
+	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	CLEANUP(close_p)
+	int fd = memfd_create("postern-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || write(fd, body->p, body->len) != (ssize_t)body->len ||
+	    fcntl(fd, F_ADD_SEALS, seals) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+static void put_body(const struct item *it, struct wbuf *body)
+{
+	struct msg_request_head head = {.session = V_U64(it->session)};
+
+	if (it->id)
+		head.client_id = (struct v_str){
+			.p = it->id,
+			.len = (uint32_t)min_size(it->id_len, NOTE_TEXT_MAX),
+			.set = true,
+		};
+	schema_put(body, &schema_request_head, &head);
+	if (!(it->flags & FRAME_BAD_ARGS))
+		wbuf_put(body, it->args.p, it->args.len);
+}
+
+/* Attach BODY: in the frame, or in a memfd, which the caller closes. */
+static int attach_body(struct frame *frame, const struct wbuf *body)
+{
+	int fd = -1;
+
+	if (body->len <= FRAME_BODY_MAX) {
+		frame->body = body->p;
+		frame->len = (uint32_t)body->len;
+		return -1;
+	}
+	fd = body_memfd(body);
+	frame->flags |= FRAME_BODY_FD;
+	frame->fds[frame->n_fds++] = fd;
+	return fd;
+}
+
+static int send_item(struct frontend *f, struct item *it)
+{
+	CLEANUP(wbuf_free) struct wbuf body = wbuf_growing(REQUEST_BODY_MAX + 1024);
+	CLEANUP(close_p) int fd = -1;
+	struct frame frame = {
+		.type = FRAME_REQUEST,
+		.op = (uint16_t)it->number,
+		.request = ++f->last_request,
+		.generation = it->generation,
+		.flags = it->flags,
+		.fds = {-1, -1},
+	};
+	int r = -1;
+
+	put_body(it, &body);
+	fd = attach_body(&frame, &body);
+	if (it->bulk_fd >= 0)
+		frame.fds[frame.n_fds++] = it->bulk_fd;
+	if (!body.bad && !(frame.flags & FRAME_BODY_FD && fd < 0))
+		r = peer_send(&f->worker, &frame);
+	if (body.p) /* may hold a password or a key */
+		explicit_bzero(body.p, body.cap);
+	it->request = frame.request;
+	it->since_ms = now_ms();
+	return r;
+}
+
+/* ---- the head of the queue
+ * --------------------------------------------------------------- */
+
+static void answer_session(struct frontend *f, const struct item *it)
+{
+	CLEANUP(wbuf_free) struct wbuf out = wbuf_growing(64 * 1024);
+	struct err e;
+
+	if (it->flags & FRAME_REFUSED) {
+		err_set(&e, ERR_NOT_FOUND, "Command %s has been disabled: %s",
+			it->op->name, reason_text(REASON_NO_RULE));
+		reply_error(f, it, &e);
+	} else if (it->flags & FRAME_BAD_ARGS) {
+		reply_error(f, it, it->error);
+	} else {
+		session_answer(f, it, &out);
+		reply_result(f, it, &out);
+	}
+}
+
+/* Answer an item that needs nobody else. A client that has gone gets nothing. */
+static void answer(struct frontend *f, const struct item *it)
+{
+	if (!is_live(f, it))
+		return;
+	if (it->op)
+		answer_session(f, it);
+	else
+		reply_error(f, it, it->error);
+}
+
+static bool given_up(const struct frontend *f, const struct item *it)
+{
+	return f->queue.resyncs || !is_live(f, it);
+}
+
+static void abandon(struct frontend *f, const struct item *it)
+{
+	peer_send(&f->worker, &(struct frame){
+				      .type = FRAME_ABANDON,
+				      .request = it->request,
+			      });
+}
+
+/*
+ * The operation at the head: send it, or see whether it is still waited for. True if the
+ * queue may go on to the next.
+ */
+static bool advance(struct frontend *f, struct item *it)
+{
+	uint64_t age, received = it->since_ms;
+	struct err e;
+
+	if (!it->request) {
+		if (send_item(f, it) < 0) {
+			err_set(&e, ERR_GENERIC, "%s cannot be passed on at present",
+				it->op->name);
+			reply_error(f, it, &e);
+			return true;
+		}
+		/* Who has gone waits since it asked, not since we came to it. */
+		if (!is_live(f, it))
+			it->since_ms = received;
+	}
+	if (!given_up(f, it))
+		return false;
+	age = now_ms() - it->since_ms;
+	if (age < ABANDON_MS) {
+		timer_arm_ms(&f->abandon, ABANDON_MS - age);
+		return false;
+	}
+	abandon(f, it);
+	return true;
+}
+
+int queue_pump(struct frontend *f)
+{
+	struct queue *q = &f->queue;
+
+	while (q->head && channel_pending(&f->channel) < OUT_HIGH) {
+		struct item *it = q->head;
+
+		if (!it->op || it->op->carrier == BY_FRONTEND)
+			answer(f, it);
+		else if (!advance(f, it))
+			break;
+		pop(q);
+	}
+	if (!q->head)
+		timer_disarm(&f->abandon);
+	return 0;
+}
+
+int queue_timer(struct timer *t)
+{
+	struct frontend *f = CONTAINER_OF(t, struct frontend, abandon);
+
+	queue_pump(f);
+	return channel_resume(f);
+}
+
+/* ---- from the worker
+ * ---------------------------------------------------------------------- */
+
+static void reply_refused(struct frontend *f, const struct item *it)
+{
+	struct err e = {.cls = it->result.p[0]};
+	size_t len = min_size(it->result.len - 1, sizeof(e.desc) - 1);
+
+	memcpy(e.desc, it->result.p + 1, len);
+	/* The worker's refusal counts; only if it has none, what the arguments lack. */
+	if (it->flags & FRAME_BAD_ARGS && e.cls == ERR_GENERIC)
+		reply_error(f, it, it->error);
+	else
+		reply_error(f, it, &e);
+}
+
+int queue_reply(struct frontend *f, const struct frame *frame)
+{
+	struct item *it = f->queue.head;
+
+	/* The late reply to an abandoned operation: nobody may see it. */
+	if (!it || !it->request || it->request != frame->request)
+		return 0;
+	if (frame->flags & FRAME_ERROR)
+		it->result.len = 0;
+	wbuf_put(&it->result, frame->body, frame->len);
+	if (frame->flags & FRAME_MORE)
+		return 0;
+	if (is_live(f, it)) {
+		if (frame->flags & FRAME_ERROR && it->result.len)
+			reply_refused(f, it);
+		else
+			reply_result(f, it, &it->result);
+	}
+	pop(&f->queue);
+	queue_pump(f);
+	return channel_resume(f);
+}

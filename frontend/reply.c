@@ -1,0 +1,78 @@
+/*
+ * frontend/reply.c - replies as they stand on the wire (protocol 1.3, 1.4)
+ *
+ * Runs in:   frontend
+ * Input:     encoded results; of the inspector's, only the length was ever checked
+ * May touch: the output buffer
+ * Must not:  leave half a line behind, write one byte outside a reply
+ */
+#include "frontend/frontend.h"
+#include "ipc/jsonw.h"
+
+static void put_error(struct wbuf *w, const struct item *it, const struct err *e)
+{
+	wbuf_text(w, "{");
+	if (it->id) {
+		wbuf_text(w, "\"id\": ");
+		wbuf_put(w, it->id, it->id_len);
+		wbuf_text(w, ", ");
+	}
+	wbuf_text(w, "\"error\": {\"class\": ");
+	jsonw_cstr(w, err_class_name(e->cls));
+	wbuf_text(w, ", \"desc\": ");
+	jsonw_cstr(w, e->desc);
+	wbuf_text(w, "}}\n");
+}
+
+static int put_result(struct wbuf *w, const struct item *it, const struct wbuf *result)
+{
+	struct rbuf r = rbuf_of(result->p, result->len);
+
+	/* Marks the reply to a delimited sync, and no other (protocol 1.4). */
+	if (it->number == OP_sync_delimited)
+		wbuf_u8(w, 0xff);
+	wbuf_text(w, "{\"return\": ");
+	if (schema_render(&r, it->op->result, &(struct render){0}, w) < 0)
+		return -1;
+	if (it->id) {
+		wbuf_text(w, ", \"id\": ");
+		wbuf_put(w, it->id, it->id_len);
+	}
+	wbuf_text(w, "}\n");
+	return w->bad ? -1 : 0;
+}
+
+/* What was begun is taken back, and the buffer is usable again. */
+static void rewind_to(struct wbuf *w, size_t mark)
+{
+	w->len = mark;
+	w->bad = false;
+}
+
+void reply_error(struct frontend *f, const struct item *it, const struct err *e)
+{
+	struct wbuf *w = &f->channel.out;
+	size_t mark = w->len;
+
+	put_error(w, it, e);
+	/* Only memory can fail here; a reply that is missing is better than half a one.
+	 */
+	if (w->bad)
+		rewind_to(w, mark);
+}
+
+void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result)
+{
+	struct wbuf *w = &f->channel.out;
+	size_t mark = w->len;
+	struct err e;
+
+	/* These say nothing when all is well, not even to an id (protocol 1.3). */
+	if (it->op->flags & OPF_NO_REPLY)
+		return;
+	if (put_result(w, it, result) == 0)
+		return;
+	rewind_to(w, mark);
+	err_set(&e, ERR_GENERIC, "the result of %s cannot be read", it->op->name);
+	reply_error(f, it, &e);
+}

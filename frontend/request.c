@@ -1,0 +1,213 @@
+/*
+ * frontend/request.c - from checked text to something that is owed an answer
+ *
+ * Runs in:   frontend
+ * Input:     text that the scanner has passed
+ * May touch: the JSON tree, the item it makes
+ * Must not:  let anything reach the worker that is not of the table
+ */
+#include <cjson/cJSON.h>
+#include <string.h>
+
+#include "frontend/frontend.h"
+
+static void tree_free(cJSON **tree)
+{
+	cJSON_Delete(*tree);
+	*tree = NULL;
+}
+
+static struct item *item_new(const struct frontend *f)
+{
+	struct item *it = calloc(1, sizeof(*it));
+
+	if (!it)
+		return NULL;
+	it->session = f->session;
+	it->since_ms = now_ms();
+	it->generation = f->generation;
+	it->bulk_fd = -1;
+	it->args = wbuf_growing(REQUEST_BODY_MAX);
+	it->result = wbuf_growing(REPLY_BODY_MAX);
+	return it;
+}
+
+void item_free(struct item *it)
+{
+	if (!it)
+		return;
+	close_p(&it->bulk_fd);
+	/* Arguments may be a password or a key. */
+	if (it->args.p)
+		explicit_bzero(it->args.p, it->args.cap);
+	wbuf_free(&it->args);
+	wbuf_free(&it->result);
+	free(it->id);
+	free(it->error);
+	free(it);
+}
+
+static void item_free_p(struct item **it)
+{
+	item_free(*it);
+	*it = NULL;
+}
+
+/* Keep E with the item. */
+static int item_error(struct item *it, const struct err *e)
+{
+	it->error = malloc(sizeof(*e));
+	if (!it->error)
+		return -1;
+	*it->error = *e;
+	return 0;
+}
+
+static int item_id(struct item *it, struct scan_text id)
+{
+	if (!id.p)
+		return 0;
+	it->id = malloc(id.len);
+	if (!it->id)
+		return -1;
+	memcpy(it->id, id.p, id.len);
+	it->id_len = id.len;
+	return 0;
+}
+
+/* ---- the envelope (protocol 1.2, 1.7 steps 5 to 8) ------------------------------------
+ */
+
+struct envelope {
+	const cJSON *execute;
+	const cJSON *arguments;
+};
+
+static int envelope_open(const cJSON *root, struct envelope *env, struct err *e)
+{
+	const cJSON *m;
+
+	*env = (struct envelope){0};
+	cJSON_ArrayForEach(m, root)
+	{
+		if (!strcmp(m->string, "execute"))
+			env->execute = m;
+		else if (!strcmp(m->string, "arguments"))
+			env->arguments = m;
+		else if (strcmp(m->string, "id"))
+			return err_set(e, ERR_GENERIC,
+				       "QMP input member '%s' is unexpected", m->string);
+	}
+	if (env->execute && !cJSON_IsString(env->execute))
+		return err_set(e, ERR_GENERIC,
+			       "QMP input member 'execute' must be a string");
+	if (env->arguments && !cJSON_IsObject(env->arguments))
+		return err_set(e, ERR_GENERIC,
+			       "QMP input member 'arguments' must be an object");
+	if (!env->execute)
+		return err_set(e, ERR_GENERIC, "QMP input lacks member 'execute'");
+	return 0;
+}
+
+/*
+ * The arguments as the worker will decode them, with as much room as it has; NULL if it
+ * could not. Points into the item and the arena.
+ */
+static const void *typed_args(struct frontend *f, const struct item *it)
+{
+	struct rbuf r = rbuf_of(it->args.p, it->args.len);
+	void *args;
+
+	f->arena.len = 0;
+	args = arena_take(&f->arena, it->op->args->size);
+	if (!args || schema_get(&r, it->op->args, &f->arena, args) < 0)
+		return NULL;
+	return args;
+}
+
+/* Our copy's word on the typed request; the worker asks its own. */
+static bool refused(const struct frontend *f, const struct item *it, const void *args)
+{
+	struct policy_question q = {.op = it->number, .args = args};
+	struct policy_answer a;
+
+	/* Without arguments only the command itself can be judged. */
+	if (!args)
+		return !policy_may(&f->policy, it->number);
+	policy_decide(&f->policy, &q, &a);
+	return !a.allowed;
+}
+
+static int fill_args(struct frontend *f, struct item *it, const cJSON *arguments,
+		     struct err *e)
+{
+	const void *args = NULL;
+	int r = args_encode(f->scan, arguments, it->op->args, &it->args, e);
+
+	if (r == 0)
+		args = typed_args(f, it);
+	if (r == 0 && !args)
+		err_set(e, ERR_GENERIC, "the arguments are too large");
+	if (!args)
+		it->flags |= FRAME_BAD_ARGS;
+	if (refused(f, it, args))
+		it->flags |= FRAME_REFUSED;
+	return args ? 0 : item_error(it, e);
+}
+
+static int fill(struct frontend *f, struct item *it, const cJSON *root, struct err *e)
+{
+	struct envelope env;
+	const char *name;
+
+	if (envelope_open(root, &env, e) < 0)
+		return -1;
+	name = env.execute->valuestring;
+	it->number = op_by_name(name, strlen(name));
+	it->op = op_by_number(it->number);
+	if (!it->op)
+		return err_set(e, ERR_NOT_FOUND, "The command %s has not been found",
+			       name);
+	it->resync = it->number == OP_sync || it->number == OP_sync_delimited;
+	return fill_args(f, it, env.arguments, e);
+}
+
+struct item *request_item(struct frontend *f)
+{
+	struct scan_text text = scan_request_text(f->scan);
+	CLEANUP(tree_free) cJSON *root = cJSON_ParseWithLength(text.p, text.len);
+	CLEANUP(item_free_p) struct item *it = item_new(f);
+	struct err e;
+	uint64_t size;
+
+	if (!it || item_id(it, scan_request_id(f->scan)) < 0)
+		return NULL;
+	if (!root)
+		err_set(&e, ERR_GENERIC, "the request takes too much memory");
+	if (!root || fill(f, it, root, &e) < 0) {
+		it->op = NULL;
+		session_malformed(f, &e);
+		if (item_error(it, &e) < 0)
+			return NULL;
+		return TAKE_PTR(it);
+	}
+	if (scan_request_bulk(f->scan, &size) == SCAN_BULK_OK &&
+	    !(it->flags & FRAME_BAD_ARGS))
+		it->bulk_fd = bulk_take(&f->bulk);
+	return TAKE_PTR(it);
+}
+
+struct item *error_item(struct frontend *f)
+{
+	struct scan_text text = scan_error_text(f->scan);
+	CLEANUP(item_free_p) struct item *it = item_new(f);
+	struct err e = {.cls = ERR_GENERIC};
+	size_t len = min_size(text.len, sizeof(e.desc) - 1);
+
+	memcpy(e.desc, text.p, len);
+	if (!it || item_error(it, &e) < 0)
+		return NULL;
+	it->resync = scan_error_is_reset(f->scan);
+	session_malformed(f, &e);
+	return TAKE_PTR(it);
+}
