@@ -1,0 +1,109 @@
+/*
+ * worker/audit.c - one record per decision and one per completion
+ *
+ * Runs in:   worker
+ * Input:     what the worker decided and did; texts of other processes, bounded and
+ *            escaped here
+ * May touch: the sink
+ * Must not:  block, record a secret (ipc/ops.h says what is none)
+ */
+#include "worker/audit.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+SCHEMA_DEFINE(audit)
+
+static const struct event_row {
+	const char *name;
+	const char *id;
+	int priority;
+} events[AUDIT_EVENT_COUNT] = {
+#define AUDIT_EVENT_ROW(tag, name, id, priority) {name, id, priority},
+	AUDIT_EVENT_TABLE(AUDIT_EVENT_ROW)};
+
+/* A uuid of the kernel's, without its newline. */
+static int read_uuid(const char *path, char *out, size_t room)
+{
+	CLEANUP(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, out, room - 1);
+	if (n < 0)
+		return -1;
+	out[n] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	return 0;
+}
+
+int audit_init(struct audit *a, struct sink *sink)
+{
+	*a = (struct audit){.sink = sink};
+	/* A container may hide the boot id; the instance id is ours and must be there. */
+	if (read_uuid("/proc/sys/kernel/random/boot_id", a->boot_id, sizeof(a->boot_id)))
+		a->boot_id[0] = '\0';
+	return read_uuid("/proc/sys/kernel/random/uuid", a->instance,
+			 sizeof(a->instance));
+}
+
+static uint64_t realtime_usec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void fill_common(struct audit *a, enum audit_event event, struct msg_audit *r)
+{
+	const struct event_row *row = &events[event];
+
+	r->message_id = v_str(row->id);
+	r->priority = V_INT(row->priority);
+	r->time_usec = V_U64(realtime_usec());
+	r->event = v_str(row->name);
+	r->seq = V_U64(++a->seq);
+	r->boot_id = v_str(a->boot_id[0] ? a->boot_id : NULL);
+	r->instance = v_str(a->instance);
+	if (a->dropped)
+		r->dropped = V_U64(a->dropped);
+}
+
+/* The record as one line of JSON. */
+static bool put_line(struct audit *a, const struct msg_audit *r)
+{
+	uint8_t encoded[AUDIT_LINE_MAX], line[AUDIT_LINE_MAX];
+	struct wbuf wire = wbuf_fixed(encoded, sizeof(encoded));
+	struct wbuf json = wbuf_fixed(line, sizeof(line));
+	struct rbuf read;
+
+	schema_put(&wire, &schema_audit, r);
+	read = rbuf_of(wire.p, wire.len);
+	if (wire.bad ||
+	    schema_render(&read, &schema_audit, &(struct render){0}, &json) < 0)
+		return false;
+	wbuf_text(&json, "\n");
+	return !json.bad && sink_put(a->sink, SINK_AUDIT, json.p, json.len) == 0;
+}
+
+void audit_write(struct audit *a, enum audit_event event, struct msg_audit *r,
+		 const char *message, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, message);
+	vsnprintf(text, sizeof(text), message, ap);
+	va_end(ap);
+	r->message = v_str(text);
+	fill_common(a, event, r);
+	if (put_line(a, r))
+		a->dropped = 0;
+	else
+		a->dropped++;
+}

@@ -1,0 +1,99 @@
+/*
+ * worker/audit.h - one record per decision and one per completion
+ *
+ * Runs in:   worker
+ * Input:     what the worker decided and did; texts of other processes, bounded and
+ *            escaped here
+ * May touch: the sink
+ * Must not:  block, record a secret (ipc/ops.h says what is none)
+ */
+#ifndef POSTERN_WORKER_AUDIT_H
+#define POSTERN_WORKER_AUDIT_H
+
+#include "ipc/schema.h"
+#include "worker/sink.h"
+
+/* X(tag, name, message id, priority as in syslog(3)) */
+#define AUDIT_EVENT_TABLE(X)                                                         \
+	X(START, "start", "a72483dbe3084399a2ba22aa85feaaba", 5)                     \
+	X(STOP, "stop", "710e9c00d2794da6968e695036ecf262", 5)                       \
+	X(CONNECT, "connect", "c05fad69721241b0aecc835867054f74", 6)                 \
+	X(DISCONNECT, "disconnect", "3940ca0cc60f458ca0cb3c4532fba0e6", 6)           \
+	X(DECISION, "decision", "046ae31c146b4362bb4a669adf4d9897", 6)               \
+	X(COMPLETE, "complete", "9125dbb08d7e4817bca9bf7cf1d857bf", 6)               \
+	X(PROTOCOL_ERROR, "protocol-error", "92a3fa35c76a4ca0afa236d690b7f40a", 4)   \
+	X(CHILD_VIOLATION, "child-violation", "4753ad3c42194970bb1c214840a83980", 2) \
+	X(CHILD_RESTART, "child-restart", "8f090c1ea0dc467dab5caa9b99c3cbf1", 4)
+
+#define AUDIT_EVENT_ENUM(tag, name, id, priority) EVENT_##tag,
+enum audit_event { AUDIT_EVENT_TABLE(AUDIT_EVENT_ENUM) AUDIT_EVENT_COUNT };
+
+/*
+ * The record. Names are those of the journal's fields (AUDIT.md, "Fields"); fields for
+ * commands of later builds join with their commands. An absent value leaves no field.
+ */
+#define PX "POSTERN_"
+#define FIELDS_audit(X, t)                                                    \
+	X(t, STR, message, "MESSAGE", F_PUB, REF_NONE)                        \
+	X(t, STR, message_id, "MESSAGE_ID", F_PUB, REF_NONE)                  \
+	X(t, INT, priority, "PRIORITY", F_PUB, REF_NONE)                      \
+	X(t, U64, time_usec, PX "TIME_USEC", F_PUB, REF_NONE)                 \
+	X(t, STR, event, PX "EVENT", F_PUB, REF_NONE)                         \
+	X(t, U64, seq, PX "SEQ", F_PUB, REF_NONE)                             \
+	X(t, STR, boot_id, PX "BOOT_ID", F_PUB | F_OPT, REF_NONE)             \
+	X(t, STR, instance, PX "INSTANCE", F_PUB, REF_NONE)                   \
+	X(t, U64, request, PX "REQUEST", F_PUB | F_OPT, REF_NONE)             \
+	X(t, U64, session, PX "SESSION", F_PUB | F_OPT, REF_NONE)             \
+	X(t, STR, client_id, PX "CLIENT_ID", F_PUB | F_OPT, REF_NONE)         \
+	X(t, STR, command, PX "COMMAND", F_PUB | F_OPT, REF_NONE)             \
+	X(t, STR, args, PX "ARGS", F_PUB | F_OPT, REF_NONE)                   \
+	X(t, STR, decision, PX "DECISION", F_PUB | F_OPT, REF_NONE)           \
+	X(t, STR, reason, PX "REASON", F_PUB | F_OPT, REF_NONE)               \
+	X(t, STR, rule, PX "RULE", F_PUB | F_OPT, REF_NONE)                   \
+	X(t, STR, rule_file, PX "RULE_FILE", F_PUB | F_OPT, REF_NONE)         \
+	X(t, U64, rule_line, PX "RULE_LINE", F_PUB | F_OPT, REF_NONE)         \
+	X(t, STR, policy_base, PX "POLICY_BASE", F_PUB | F_OPT, REF_NONE)     \
+	X(t, STR, policy_sha256, PX "POLICY_SHA256", F_PUB | F_OPT, REF_NONE) \
+	X(t, STR, policy_mode, PX "POLICY_MODE", F_PUB | F_OPT, REF_NONE)     \
+	X(t, STR, version, PX "VERSION", F_PUB | F_OPT, REF_NONE)             \
+	X(t, STR, privileges, PX "PRIVILEGES", F_PUB | F_OPT, REF_NONE)       \
+	X(t, STR, result, PX "RESULT", F_PUB | F_OPT, REF_NONE)               \
+	X(t, INT, errnum, PX "ERRNO", F_PUB | F_OPT, REF_NONE)                \
+	X(t, U64, duration_usec, PX "DURATION_USEC", F_PUB | F_OPT, REF_NONE) \
+	X(t, BOOL, abandoned, PX "ABANDONED", F_PUB | F_OPT, REF_NONE)        \
+	X(t, BOOL, skew, PX "SKEW", F_PUB | F_OPT, REF_NONE)                  \
+	X(t, STR, process, PX "PROCESS", F_PUB | F_OPT, REF_NONE)             \
+	X(t, STR, reported_by, PX "REPORTED_BY", F_PUB | F_OPT, REF_NONE)     \
+	X(t, STR, detail, PX "DETAIL", F_PUB | F_OPT, REF_NONE)               \
+	X(t, U64, repeat, PX "REPEAT", F_PUB | F_OPT, REF_NONE)               \
+	X(t, U64, dropped, PX "DROPPED", F_PUB | F_OPT, REF_NONE)
+
+SCHEMA_STRUCT(audit)
+
+/* Bytes of the redacted arguments in a record at the most; longer ones are cut. */
+#define AUDIT_ARGS_MAX 4096
+/* Bytes of one record as a line. */
+#define AUDIT_LINE_MAX 32768
+
+struct audit {
+	struct sink *sink;
+	uint64_t seq;     /* of the last record of this instance */
+	uint64_t dropped; /* records lost since the last one that went out */
+	char boot_id[40];
+	char instance[40]; /* of this worker process */
+};
+
+/*
+ * Read the boot id and draw the instance id; before the process is sealed. SINK is
+ * borrowed. 0, or -1 with errno.
+ */
+int audit_init(struct audit *a, struct sink *sink);
+
+/*
+ * Write R as an EVENT with the text MESSAGE. Fills the common fields. Never blocks; what
+ * cannot be written is counted, and the next record says so.
+ */
+void audit_write(struct audit *a, enum audit_event event, struct msg_audit *r,
+		 const char *message, ...) PRINTF(4, 5);
+
+#endif

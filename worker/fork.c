@@ -1,0 +1,90 @@
+/*
+ * worker/fork.c - a child of the worker: few descriptors, few capabilities, one filter
+ *
+ * Runs in:   worker; the second half in the child
+ * Input:     the row's capabilities, the descriptors it needs
+ * May touch: the process it made
+ * Must not:  let a child keep what its row does not name
+ */
+#include "worker/fork.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "ipc/launch.h"
+#include "sandbox/sandbox.h"
+
+/* Above every descriptor that a child is given, so that moving never overwrites one. */
+#define FD_ASIDE (CHILD_FD_FIRST + CHILD_FDS_MAX)
+
+static bool keep_only(const int *keep, size_t n)
+{
+	int aside[CHILD_FDS_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		aside[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, FD_ASIDE);
+		if (aside[i] < 0)
+			return false;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (dup3(aside[i], CHILD_FD_FIRST + (int)i, O_CLOEXEC) < 0)
+			return false;
+	return close_range(CHILD_FD_FIRST + (unsigned int)n, ~0u, 0) == 0;
+}
+
+static void become_child(const int *keep, size_t n, uint64_t caps)
+{
+	const char *step;
+
+	if (!keep_only(keep, n) || sandbox_keep_caps(caps) < 0 ||
+	    sandbox_enter(SANDBOX_CHILD, &step) < 0)
+		_exit(EXIT_SEAL);
+}
+
+static int child_ended(struct source *s, uint32_t events)
+{
+	struct child *c = CONTAINER_OF(s, struct child, exit);
+	siginfo_t info = {0};
+	int pidfd = s->fd;
+
+	(void)events;
+	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid)
+		return 0;
+	loop_remove(c->loop, s);
+	close_p(&pidfd);
+	c->on_exit(c, info.si_code, info.si_status);
+	return 0;
+}
+
+enum fork_side worker_fork(struct child *c, struct loop *loop, const int *keep, size_t n,
+			   uint64_t caps,
+			   void (*on_exit)(struct child *c, int code, int status))
+{
+	CLEANUP(close_p) int pidfd = -1;
+	pid_t pid = n > CHILD_FDS_MAX ? -1 : fork();
+
+	*c = (struct child){.exit.fd = -1, .loop = loop, .on_exit = on_exit};
+	if (pid < 0)
+		return FORK_FAILED;
+	if (pid == 0) {
+		become_child(keep, n, caps);
+		return FORK_CHILD;
+	}
+	/*
+	 * Nobody waits for our children but by their pidfd, so the number is still this
+	 * child's. Without a pidfd it is on its own: its socket closes and it ends.
+	 */
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0 || loop_add(loop, &c->exit, pidfd, EPOLLIN, child_ended) < 0)
+		return FORK_FAILED;
+	TAKE_FD(pidfd);
+	return FORK_WORKER;
+}
+
+void child_kill(struct child *c)
+{
+	if (c->exit.fd >= 0)
+		syscall(SYS_pidfd_send_signal, c->exit.fd, SIGKILL, NULL, 0);
+}

@@ -1,0 +1,42 @@
+/*
+ * worker/fork.h - a child of the worker: few descriptors, few capabilities, one filter
+ *
+ * Runs in:   worker; the second half in the child
+ * Input:     the row's capabilities, the descriptors it needs
+ * May touch: the process it made
+ * Must not:  let a child keep what its row does not name
+ */
+#ifndef POSTERN_WORKER_FORK_H
+#define POSTERN_WORKER_FORK_H
+
+#include "ipc/loop.h"
+
+/* The first descriptor of those that a child was given to keep. */
+#define CHILD_FD_FIRST 3
+#define CHILD_FDS_MAX  4
+
+/* A child that runs, or has not yet been seen to end. */
+struct child {
+	struct source exit; /* its pidfd; owned */
+	struct loop *loop;
+	/* Called once, when it ended and was reaped: si_code and si_status of waitid(2).
+	 */
+	void (*on_exit)(struct child *c, int code, int status);
+};
+
+enum fork_side { FORK_FAILED = -1, FORK_CHILD, FORK_WORKER };
+
+/*
+ * Fork. In the child: the N descriptors of KEEP become CHILD_FD_FIRST and following, 2 is
+ * kept, all others are closed, capabilities are reduced to CAPS, the filter is entered (a
+ * child that cannot be sealed exits with EXIT_SEAL). In the worker: C is filled and
+ * watched; it must stay until on_exit. On failure errno is set and C is not watched.
+ */
+enum fork_side worker_fork(struct child *c, struct loop *loop, const int *keep, size_t n,
+			   uint64_t caps,
+			   void (*on_exit)(struct child *c, int code, int status));
+
+/* SIGKILL. The child may still be there for long: in a system call that hangs. */
+void child_kill(struct child *c);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * worker/launch.c - the supervisor's socket: new frontends and inspectors come by it
+ *
+ * Runs in:   worker
+ * Input:     one byte and one descriptor per message, from the supervisor, which is
+ *            trusted; frames of the programs behind them, which are not
+ * May touch: the sockets it is handed
+ * Must not:  outlive the supervisor
+ */
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "ipc/launch.h"
+#include "worker/worker.h"
+
+/* ---- the frontend ---------------------------------------------------------------------
+ */
+
+static int frontend_lost(struct worker *w, const char *why)
+{
+	if (why) {
+		record_process(w, EVENT_CHILD_VIOLATION, "frontend", why);
+		worker_log(w, "frontend: %s; it is replaced", why);
+	}
+	/* The supervisor sees the socket closed, ends the program and sends another. */
+	peer_close(&w->frontend);
+	requests_orphan(w);
+	return 0;
+}
+
+static int frontend_frame(struct peer *p, struct frame *f)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, frontend);
+	int r = -1;
+
+	if (f->type == FRAME_REQUEST)
+		r = gate_request(w, f);
+	else if (f->type == FRAME_SESSION)
+		r = record_session(w, f);
+	if (f->type == FRAME_ABANDON) {
+		request_abandon(w, f->request);
+		r = 0;
+	} else if (f->type == FRAME_LOG) {
+		worker_log_for(w, "postern-frontend", f);
+		r = 0;
+	}
+	return r < 0 ? frontend_lost(w, "malformed or illegal message") : 0;
+}
+
+static int frontend_gone(struct peer *p, enum frame_status why)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, frontend);
+
+	return frontend_lost(w, why == FRAME_INVALID ? "malformed frame" : NULL);
+}
+
+/* The frontend decides by the same bytes as we do, under the same number. */
+static void send_policy(struct worker *w)
+{
+	uint8_t size[4];
+	struct wbuf body = wbuf_fixed(size, sizeof(size));
+	struct frame f = {
+		.type = FRAME_POLICY,
+		.generation = w->generation,
+		.body = size,
+		.len = sizeof(size),
+		.n_fds = 1,
+		.fds = {w->policy_fd, -1},
+	};
+
+	wbuf_u32(&body, w->policy_size);
+	peer_send(&w->frontend, &f);
+}
+
+static int new_frontend(struct worker *w, int sock)
+{
+	if (w->had_frontend)
+		record_process(w, EVENT_CHILD_RESTART, "frontend", "started again");
+	w->had_frontend = true;
+	frontend_lost(w, NULL);
+	w->last_id = 0;
+	if (peer_open(&w->frontend, &w->loop, sock, frontend_frame, frontend_gone) < 0)
+		return -1;
+	send_policy(w);
+	return 0;
+}
+
+/* ---- the inspector --------------------------------------------------------------------
+ */
+
+static int inspector_lost(struct worker *w, const char *why)
+{
+	if (why) {
+		record_process(w, EVENT_CHILD_VIOLATION, "inspector", why);
+		worker_log(w, "inspector: %s; it is replaced", why);
+	}
+	peer_close(&w->inspector);
+	ask_lost(w);
+	return 0;
+}
+
+static int inspector_frame(struct peer *p, struct frame *f)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, inspector);
+
+	if (f->type == FRAME_LOG) {
+		worker_log_for(w, "postern-inspector", f);
+		return 0;
+	}
+	return ask_reply(w, f) < 0 ? inspector_lost(w, "illegal reply") : 0;
+}
+
+static int inspector_gone(struct peer *p, enum frame_status why)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, inspector);
+
+	return inspector_lost(w, why == FRAME_INVALID ? "malformed frame" : NULL);
+}
+
+static int new_inspector(struct worker *w, int sock)
+{
+	if (w->had_inspector)
+		record_process(w, EVENT_CHILD_RESTART, "inspector", "started again");
+	w->had_inspector = true;
+	inspector_lost(w, NULL);
+	if (peer_open(&w->inspector, &w->loop, sock, inspector_frame, inspector_gone) < 0)
+		return -1;
+	ask_again(w);
+	return 0;
+}
+
+/* ---- the supervisor -------------------------------------------------------------------
+ */
+
+/* One byte, one descriptor. Returns the byte, 0 at the end of the stream, -1 if none. */
+static int receive(int sock, int *fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char byte = 0;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? -1 : 0;
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	return n ? byte : 0;
+}
+
+static int launch_event(struct source *s, uint32_t events)
+{
+	struct worker *w = CONTAINER_OF(s, struct worker, launch);
+	CLEANUP(close_p) int fd = -1;
+	int what = receive(s->fd, &fd);
+
+	(void)events;
+	if (what < 0)
+		return 0;
+	if (what == LAUNCH_MSG_FRONTEND && fd >= 0)
+		return new_frontend(w, TAKE_FD(fd));
+	if (what == LAUNCH_MSG_INSPECTOR && fd >= 0)
+		return new_inspector(w, TAKE_FD(fd));
+	/* The supervisor stops us by closing its end; so does its death. */
+	loop_stop(&w->loop, EXIT_CLEAN);
+	return 0;
+}
+
+int launch_init(struct worker *w)
+{
+	w->frontend.source.fd = w->inspector.source.fd = -1;
+	return loop_add(&w->loop, &w->launch, LAUNCH_FD_SOCKET, EPOLLIN, launch_event);
+}
+
+int launch_ready(struct worker *w)
+{
+	char byte = LAUNCH_MSG_READY;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return sendmsg(w->launch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : -1;
+}

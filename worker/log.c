@@ -1,0 +1,58 @@
+/*
+ * worker/log.c - lines for people, on descriptor 2
+ *
+ * Runs in:   worker
+ * Input:     texts of the worker; texts of confined processes, which may be hostile
+ * May touch: the sink
+ * Must not:  pass a control character on, or more of it than a line
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ipc/jsonw.h"
+#include "worker/worker.h"
+
+#define LOG_LINE_MAX 1024
+
+void worker_log(struct worker *w, const char *fmt, ...)
+{
+	char line[LOG_LINE_MAX];
+	char text[LOG_LINE_MAX - 32];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	n = snprintf(line, sizeof(line), "postern-worker: %s\n", text);
+	sink_put(&w->sink, SINK_LOG, line, (size_t)n);
+}
+
+bool bucket_take(struct bucket *b, uint64_t now)
+{
+	const uint64_t cost = 1000 / NOTES_PER_SEC;
+	uint64_t from = b->level_ms > now ? b->level_ms : now;
+
+	if (from + cost > now + NOTES_BURST * cost)
+		return false;
+	b->level_ms = from + cost;
+	return true;
+}
+
+void worker_log_for(struct worker *w, const char *process, const struct frame *f)
+{
+	uint8_t buf[LOG_LINE_MAX * 2];
+	struct wbuf line = wbuf_fixed(buf, sizeof(buf));
+
+	if (!bucket_take(&w->lines, now_ms()))
+		return;
+
+	wbuf_text(&line, process);
+	wbuf_text(&line, ": ");
+	/* A JSON string is ASCII without control characters, whatever went in. */
+	jsonw_str(&line, (const char *)f->body, min_size(f->len, LOG_LINE_MAX / 4));
+	wbuf_text(&line, "\n");
+	if (!line.bad)
+		sink_put(&w->sink, SINK_LOG, line.p, line.len);
+}

@@ -1,0 +1,170 @@
+/*
+ * worker/main.c - the worker's start: load the policy, seal, say that we are ready
+ *
+ * Runs in:   worker, root until sealed
+ * Input:     the command line of the supervisor
+ * May touch: the descriptors it was started with (ipc/launch.h)
+ * Must not:  serve anybody before it is sealed
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ipc/launch.h"
+#include "sandbox/sandbox.h"
+#include "worker/worker.h"
+
+struct settings {
+	const char *profile;
+	bool verbose;
+};
+
+static int parse(int argc, char **argv, struct settings *s)
+{
+	static const struct option options[] = {
+		{"profile", required_argument, NULL, 'p'},
+		{"verbose", no_argument, NULL, 'v'},
+		{0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'p')
+			s->profile = optarg;
+		else if (c == 'v')
+			s->verbose = true;
+		else
+			return -1;
+	}
+	return s->profile && optind == argc ? 0 : -1;
+}
+
+static int fail(int status, const char *what, const char *detail)
+{
+	fprintf(stderr, "postern: %s%s%s\n", what, detail ? ": " : "",
+		detail ? detail : "");
+	return status;
+}
+
+static int unknown_profile(const char *name)
+{
+	char known[256];
+	struct wbuf w = wbuf_fixed(known, sizeof(known) - 1);
+
+	for (uint32_t i = 0; policy_profile_name(i); i++) {
+		if (i)
+			wbuf_text(&w, ", ");
+		wbuf_text(&w, policy_profile_name(i));
+	}
+	known[w.len] = '\0';
+	fprintf(stderr, "postern: there is no profile '%s'; known are: %s\n", name,
+		known);
+	return EXIT_CONFIG;
+}
+
+/* The image as a sealed memfd, which the frontend gets too, mapped for us to read. */
+static int publish_policy(struct worker *w, const struct wbuf *image)
+{
+	CLEANUP(close_p)
+	int fd = memfd_create("postern-policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *map;
+
+	if (fd < 0 || write(fd, image->p, image->len) != (ssize_t)image->len ||
+	    fcntl(fd, F_ADD_SEALS,
+		  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return -1;
+	map = mmap(NULL, image->len, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED || policy_open(&w->policy, map, image->len) < 0)
+		return -1;
+	w->policy_fd = TAKE_FD(fd);
+	w->policy_size = (uint32_t)image->len;
+	w->generation = 1;
+	return 0;
+}
+
+static int load_policy(struct worker *w, const char *profile)
+{
+	CLEANUP(wbuf_free) struct wbuf image = wbuf_growing(POLICY_IMAGE_MAX);
+
+	if (policy_profile(profile, &image) < 0)
+		return unknown_profile(profile);
+	if (publish_policy(w, &image) < 0)
+		return fail(EXIT_SYSTEM, "cannot load the policy", strerror(errno));
+	return 0;
+}
+
+/* What the op children of this policy can ever need, and so what we keep. */
+static uint64_t caps_needed(const struct policy *p)
+{
+	uint64_t caps = 0;
+
+	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n))
+		if (policy_may(p, n) && op_by_number(n)->carrier != BY_NOBODY)
+			caps |= op_by_number(n)->caps;
+	return caps;
+}
+
+static int prepare(struct worker *w)
+{
+	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
+	if (!w->arena.p || loop_init(&w->loop) < 0 || launch_init(w) < 0 ||
+	    requests_init(w) < 0)
+		return -1;
+	return audit_init(&w->audit, &w->sink);
+}
+
+/* From here on: no program, no file, no socket but pairs of our own. */
+static int seal(uint64_t caps)
+{
+	const char *step = "reduce capabilities";
+
+	if (sandbox_keep_caps(caps) < 0 || sandbox_enter(SANDBOX_WORKER, &step) < 0) {
+		fprintf(stderr, "postern: cannot seal the worker: %s: %s\n", step,
+			strerror(errno));
+		return EXIT_SEAL;
+	}
+	return 0;
+}
+
+static int serve(struct worker *w, uint64_t caps, int audit_fd)
+{
+	int status;
+
+	/* Sealed, so that the writer is born with all that its successors will have. */
+	if (sink_start(&w->sink, &w->loop, audit_fd) < 0)
+		return EXIT_SYSTEM;
+	record_start(w, caps);
+	if (w->verbose)
+		worker_log(w, "ready, policy %s", w->policy.base);
+	if (launch_ready(w) < 0)
+		return EXIT_PEER_GONE;
+	status = loop_run(&w->loop);
+	record_stop(w, status < 0 ? "failure of its own" : "the supervisor ended");
+	return status < 0 ? EXIT_SYSTEM : status;
+}
+
+int main(int argc, char **argv)
+{
+	struct settings settings = {0};
+	struct worker *w = calloc(1, sizeof(*w));
+	int audit_fd = fcntl(LAUNCH_FD_EXTRA, F_GETFD) < 0 ? -1 : LAUNCH_FD_EXTRA;
+	uint64_t caps;
+	int status;
+
+	if (!w)
+		return fail(EXIT_SYSTEM, "out of memory", NULL);
+	if (parse(argc, argv, &settings) < 0)
+		return fail(EXIT_CONFIG, "postern-worker is started by postern only",
+			    NULL);
+	w->verbose = settings.verbose;
+	status = load_policy(w, settings.profile);
+	if (status)
+		return status;
+	if (prepare(w) < 0)
+		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
+	caps = caps_needed(&w->policy);
+	status = seal(caps);
+	return status ? status : serve(w, caps, audit_fd);
+}

@@ -1,0 +1,26 @@
+/*
+ * worker/ops/ops.h - handlers of the op children
+ *
+ * Runs in:   op children of the worker
+ * Input:     the typed request, decided on
+ * May touch: what the row of the operation names
+ * Must not:  be called in the worker itself: they may block
+ */
+#ifndef POSTERN_WORKER_OPS_OPS_H
+#define POSTERN_WORKER_OPS_OPS_H
+
+#include "ipc/err.h"
+#include "ipc/ops.h"
+
+/* Each fills OUT with the encoded result and returns 0, or E and returns -1. */
+#define CHILD_DECL_BY_CHILD(tag) \
+	int child_##tag(const void *args, struct wbuf *out, struct err *e);
+#define CHILD_DECL_BY_NOBODY(tag)
+#define CHILD_DECL_BY_FRONTEND(tag)
+#define CHILD_DECL_BY_WORKER(tag)
+#define CHILD_DECL_BY_INSPECTOR(tag)
+#define CHILD_DECL(tag, number, name, args, result, carrier, ...) \
+	CHILD_DECL_##carrier(tag)
+OP_TABLE(CHILD_DECL)
+
+#endif

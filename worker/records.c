@@ -1,0 +1,162 @@
+/*
+ * worker/records.c - which record says what
+ *
+ * Runs in:   worker
+ * Input:     requests, verdicts, ends; texts of other processes as their word
+ * May touch: the audit trail
+ * Must not:  show a field that the table does not call public
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "ipc/note.h"
+#include "worker/worker.h"
+
+/* A sender's text as a value: bounded; the writer escapes it. */
+static struct v_str bounded(struct v_str s)
+{
+	s.len = (uint32_t)min_size(s.len, NOTE_TEXT_MAX);
+	return s;
+}
+
+static void hex(const uint8_t *p, size_t len, char *out)
+{
+	for (size_t i = 0; i < len; i++)
+		snprintf(out + 2 * i, 3, "%02x", p[i]);
+}
+
+void record_start(struct worker *w, uint64_t caps)
+{
+	char digest[2 * SHA256_LEN + 1], privileges[32];
+	struct msg_audit r = {0};
+
+	hex(w->policy.sha256, SHA256_LEN, digest);
+	snprintf(privileges, sizeof(privileges), "caps=%llx", (unsigned long long)caps);
+	r.version = v_str(POSTERN_VERSION);
+	r.policy_base = v_str(w->policy.base);
+	r.policy_sha256 = v_str(digest);
+	r.policy_mode = v_str("enforce");
+	r.privileges = v_str(privileges);
+	audit_write(&w->audit, EVENT_START, &r, "Postern %s is ready, policy %s",
+		    POSTERN_VERSION, w->policy.base);
+}
+
+void record_stop(struct worker *w, const char *why)
+{
+	struct msg_audit r = {.detail = v_str(why)};
+
+	audit_write(&w->audit, EVENT_STOP, &r, "Postern ends: %s", why);
+}
+
+/* The arguments without their secrets; cut where they are longer than a record takes. */
+static struct v_str redacted(const struct op *op, const struct rbuf *args, uint8_t *buf)
+{
+	struct wbuf text = wbuf_fixed(buf, AUDIT_ARGS_MAX);
+	struct rbuf at = *args;
+
+	schema_render(&at, op->args, &(struct render){.redact = true}, &text);
+	return (struct v_str){
+		.p = (char *)text.p,
+		.len = (uint32_t)text.len,
+		.set = true,
+	};
+}
+
+void record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
+		     const struct msg_request_head *head, const struct rbuf *args,
+		     uint64_t serial)
+{
+	uint8_t text[AUDIT_ARGS_MAX];
+	const char *rule = v->policy.rule ? v->policy.rule : "none";
+	struct msg_audit r = {
+		.request = V_U64(serial),
+		.session = V_U64(head->session.v),
+		.client_id = bounded(head->client_id),
+		.command = v_str(q->op->name),
+		.decision = v_str(v->allowed ? "allow" : "deny"),
+		.reason = v_str(reason_name(v->reason)),
+		.rule = v_str(v->policy.rule),
+		.rule_file = v_str(v->policy.file),
+	};
+
+	if (args)
+		r.args = redacted(q->op, args, text);
+	if (v->policy.line)
+		r.rule_line = V_U64(v->policy.line);
+	if (v->skew)
+		r.skew = V_BOOL(true);
+	audit_write(&w->audit, EVENT_DECISION, &r, "%s %s (%s, rule %s)",
+		    v->allowed ? "Allowed" : "Refused", q->op->name,
+		    reason_name(v->reason), rule);
+}
+
+void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,
+		    uint64_t serial)
+{
+	struct msg_audit r = {
+		.request = V_U64(serial),
+		.command = v_str(q->op->name),
+		.result = v_str("refused"),
+		.reason = v_str(reason_name(v->reason)),
+	};
+
+	audit_write(&w->audit, EVENT_COMPLETE, &r, "%s was not carried out", q->op->name);
+}
+
+void record_complete(struct worker *w, const struct request *rq, const char *result,
+		     int errnum)
+{
+	const char *name = op_by_number(rq->op)->name;
+	uint64_t usec = now_usec() - rq->began_usec;
+	struct msg_audit r = {
+		.request = V_U64(rq->serial),
+		.session = V_U64(rq->session),
+		.command = v_str(name),
+		.result = v_str(result),
+		.duration_usec = V_U64(usec),
+	};
+
+	if (errnum)
+		r.errnum = V_INT(errnum);
+	if (rq->abandoned)
+		r.abandoned = V_BOOL(true);
+	audit_write(&w->audit, EVENT_COMPLETE, &r, "%s ended: %s, %llu us%s", name,
+		    result, (unsigned long long)usec,
+		    rq->abandoned ? ", abandoned by its client" : "");
+}
+
+int record_session(struct worker *w, const struct frame *f)
+{
+	static const enum audit_event events[] = {
+		[SESSION_CONNECT] = EVENT_CONNECT,
+		[SESSION_DISCONNECT] = EVENT_DISCONNECT,
+		[SESSION_MALFORMED] = EVENT_PROTOCOL_ERROR,
+	};
+	struct rbuf r = rbuf_of(f->body, f->len);
+	struct msg_session_note note;
+	struct msg_audit record = {.reported_by = v_str("frontend")};
+
+	if (schema_get(&r, &schema_session_note, NULL, &note) < 0 || !rbuf_done(&r))
+		return -1;
+	if (!bucket_take(&w->notes, now_ms())) {
+		w->audit.dropped++;
+		return 0;
+	}
+	record.session = note.session;
+	if (note.text.len)
+		record.detail = bounded(note.text);
+	if (note.count.v)
+		record.repeat = note.count;
+	audit_write(&w->audit, events[note.event.v], &record, "Session %llu: %s",
+		    (unsigned long long)note.session.v,
+		    names_session_event.v[note.event.v]);
+	return 0;
+}
+
+void record_process(struct worker *w, enum audit_event event, const char *process,
+		    const char *detail)
+{
+	struct msg_audit r = {.process = v_str(process), .detail = v_str(detail)};
+
+	audit_write(&w->audit, event, &r, "%s: %s", process, detail);
+}

@@ -1,0 +1,164 @@
+/*
+ * worker/requests.c - what is being carried out, from the decision to the last byte
+ *
+ * Runs in:   worker
+ * Input:     replies of op children and of the inspector, passed on unread
+ * May touch: the request table, the frontend's socket
+ * Must not:  send a reply twice, or for a request that its client gave up
+ */
+#include <string.h>
+#include <time.h>
+
+#include "ipc/err.h"
+#include "worker/worker.h"
+
+uint64_t now_usec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+struct request *request_begin(struct worker *w, uint32_t number, const struct op *op)
+{
+	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		struct request *rq = &w->requests[i];
+
+		if (rq->serial)
+			continue;
+		*rq = (struct request){
+			.op = number,
+			.began_usec = now_usec(),
+			.deadline_ms = now_ms() + (uint64_t)op->limit_s * 1000,
+		};
+		return rq;
+	}
+	return NULL;
+}
+
+void request_start(struct worker *w, struct request *rq, const struct asked *q,
+		   const struct rbuf *args)
+{
+	requests_arm(w);
+	if (q->op->carrier == BY_INSPECTOR)
+		ask_start(w, rq, args);
+	else
+		child_start(w, rq, q->args);
+}
+
+static void end(struct worker *w, struct request *rq, const char *result, int errnum)
+{
+	record_complete(w, rq, result, errnum);
+	if (rq->child)
+		child_forget(rq->child);
+	free(rq->body);
+	*rq = (struct request){0};
+	requests_arm(w);
+}
+
+static void send_fragment(struct worker *w, const struct request *rq,
+			  const struct frame *f)
+{
+	struct frame out = {
+		.type = FRAME_REPLY,
+		.op = (uint16_t)rq->op,
+		.request = rq->id,
+		.flags = f->flags & (FRAME_MORE | FRAME_ERROR),
+		.body = f->body,
+		.len = f->len,
+	};
+
+	if (!rq->abandoned)
+		peer_send(&w->frontend, &out);
+}
+
+void request_reply(struct worker *w, struct request *rq, const struct frame *f)
+{
+	struct err e;
+
+	rq->replied += f->len;
+	if (rq->replied > REPLY_BODY_MAX) {
+		err_set(&e, ERR_GENERIC, "the result of %s is too large",
+			op_by_number(rq->op)->name);
+		request_fail(w, rq, &e);
+		return;
+	}
+	send_fragment(w, rq, f);
+	if (f->flags & FRAME_ERROR)
+		end(w, rq, "error", 0);
+	else if (!(f->flags & FRAME_MORE))
+		end(w, rq, "ok", 0);
+}
+
+void request_fail(struct worker *w, struct request *rq, const struct err *e)
+{
+	uint8_t buf[1 + ERR_DESC_MAX];
+	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
+
+	wbuf_u8(&body, (uint8_t)e->cls);
+	wbuf_text(&body, e->desc);
+	send_fragment(w, rq,
+		      &(struct frame){
+			      .flags = FRAME_ERROR,
+			      .body = body.p,
+			      .len = (uint32_t)body.len,
+		      });
+	end(w, rq, "failed", e->errnum);
+}
+
+void request_abandon(struct worker *w, uint32_t id)
+{
+	for (size_t i = 0; i < REQUESTS_MAX; i++)
+		if (w->requests[i].serial && w->requests[i].id == id)
+			w->requests[i].abandoned = true;
+}
+
+void requests_orphan(struct worker *w)
+{
+	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		/* The next frontend counts anew; its numbers must not meet these. */
+		w->requests[i].id = 0;
+		w->requests[i].abandoned = true;
+	}
+}
+
+/* ---- deadlines -----------------------------------------------------------------------
+ */
+
+void requests_arm(struct worker *w)
+{
+	uint64_t next = UINT64_MAX, now = now_ms();
+
+	for (size_t i = 0; i < REQUESTS_MAX; i++)
+		if (w->requests[i].serial && w->requests[i].deadline_ms < next)
+			next = w->requests[i].deadline_ms;
+	if (next == UINT64_MAX)
+		timer_disarm(&w->limit);
+	else
+		timer_arm_ms(&w->limit, next > now ? next - now : 0);
+}
+
+static int deadline(struct timer *t)
+{
+	struct worker *w = CONTAINER_OF(t, struct worker, limit);
+	uint64_t now = now_ms();
+	struct err e;
+
+	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		struct request *rq = &w->requests[i];
+
+		if (!rq->serial || rq->deadline_ms > now)
+			continue;
+		err_set(&e, ERR_GENERIC, "%s did not finish within %u s",
+			op_by_number(rq->op)->name, op_by_number(rq->op)->limit_s);
+		request_fail(w, rq, &e);
+	}
+	requests_arm(w);
+	return 0;
+}
+
+int requests_init(struct worker *w)
+{
+	return timer_init(&w->loop, &w->limit, deadline);
+}

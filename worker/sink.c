@@ -1,0 +1,183 @@
+/*
+ * worker/sink.c - lines out of the worker without ever waiting for a disk or terminal
+ *
+ * Runs in:   worker; the writer is an op child of it
+ * Input:     lines of the worker
+ * May touch: a socket to the writer; the writer: the two descriptors it was given
+ * Must not:  block the worker, queue without bound
+ */
+#include "worker/sink.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "worker/fork.h"
+
+#define WRITER_LIFE_MIN_MS 1000
+
+struct sink_line {
+	struct sink_line *next;
+	size_t len;
+	uint8_t packet[]; /* one byte of enum sink_out, then the line */
+};
+
+/* ---- the writer ------------------------------------------------------------------- */
+
+/* Waits as long as it takes: that is what this process is for. */
+static void write_all(int fd, const uint8_t *p, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (n < 0 && errno == EAGAIN) {
+			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+		} else if (n == 0 || errno != EINTR) {
+			return; /* a full disk loses the line, not the writer */
+		}
+	}
+}
+
+static _Noreturn void writer(int sock, int audit_fd)
+{
+	uint8_t packet[1 + SINK_LINE_MAX];
+	ssize_t n;
+
+	while ((n = recv(sock, packet, sizeof(packet), 0)) > 0) {
+		int fd = packet[0] == SINK_AUDIT ? audit_fd : STDERR_FILENO;
+
+		if (fd >= 0)
+			write_all(fd, packet + 1, (size_t)n - 1);
+	}
+	_exit(0);
+}
+
+/* ---- the worker's side --------------------------------------------------------------
+ */
+
+/* True if the packet is gone, false if the socket is full. */
+static bool send_packet(struct sink *s, const struct iovec *iov, size_t n)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n};
+
+	return sendmsg(s->source.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
+	       (errno != EAGAIN && errno != ENOBUFS);
+}
+
+static void flush(struct sink *s)
+{
+	while (s->head) {
+		struct sink_line *line = s->head;
+		struct iovec iov = {.iov_base = line->packet, .iov_len = line->len};
+
+		if (!send_packet(s, &iov, 1))
+			return;
+		s->head = line->next;
+		s->bytes -= line->len;
+		free(line);
+	}
+	s->tail = &s->head;
+	loop_events(s->loop, &s->source, EPOLLIN);
+}
+
+static int sink_event(struct source *source, uint32_t events)
+{
+	struct sink *s = CONTAINER_OF(source, struct sink, source);
+	int sock = s->source.fd;
+
+	if (!(events & (EPOLLHUP | EPOLLERR))) {
+		flush(s);
+		return 0;
+	}
+	/* The writer died. What waits in the queue is for the next one. */
+	loop_remove(s->loop, &s->source);
+	close_p(&sock);
+	/* One that dies as it starts would die for ever: leave it to the supervisor. */
+	if (now_ms() - s->started_ms < WRITER_LIFE_MIN_MS)
+		return -1;
+	return sink_start(s, s->loop, s->audit_fd);
+}
+
+static void writer_ended(struct child *c, int code, int status)
+{
+	(void)code, (void)status;
+	free(c);
+}
+
+/* Fork the writer with its end of the socket. */
+static int start_writer(struct loop *loop, int sock, int audit_fd)
+{
+	struct child *c = malloc(sizeof(*c));
+	int keep[] = {sock, audit_fd};
+	enum fork_side side = FORK_FAILED;
+
+	if (c)
+		side = worker_fork(c, loop, keep, audit_fd < 0 ? 1 : 2, 0, writer_ended);
+	if (side == FORK_CHILD)
+		writer(CHILD_FD_FIRST, audit_fd < 0 ? -1 : CHILD_FD_FIRST + 1);
+	if (side == FORK_FAILED)
+		free(c);
+	return side == FORK_WORKER ? 0 : -1;
+}
+
+int sink_start(struct sink *s, struct loop *loop, int audit_fd)
+{
+	CLEANUP(close_p) int ours = -1;
+	CLEANUP(close_p) int theirs = -1;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	ours = pair[0];
+	theirs = pair[1];
+	if (start_writer(loop, theirs, audit_fd) < 0)
+		return -1;
+	s->loop = loop;
+	s->audit_fd = audit_fd;
+	s->started_ms = now_ms();
+	if (!s->head)
+		s->tail = &s->head;
+	if (loop_add(loop, &s->source, ours, s->head ? EPOLLIN | EPOLLOUT : EPOLLIN,
+		     sink_event) < 0)
+		return -1;
+	TAKE_FD(ours);
+	return 0;
+}
+
+static int enqueue(struct sink *s, enum sink_out out, const void *text, size_t len)
+{
+	struct sink_line *line;
+
+	if (s->bytes + len + 1 > SINK_QUEUE_MAX)
+		return -1;
+	line = malloc(sizeof(*line) + 1 + len);
+	if (!line)
+		return -1;
+	line->next = NULL;
+	line->len = 1 + len;
+	line->packet[0] = (uint8_t)out;
+	memcpy(line->packet + 1, text, len);
+	*s->tail = line;
+	s->tail = &line->next;
+	s->bytes += line->len;
+	return loop_events(s->loop, &s->source, EPOLLIN | EPOLLOUT);
+}
+
+int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len)
+{
+	uint8_t tag = (uint8_t)out;
+	struct iovec iov[] = {
+		{.iov_base = &tag, .iov_len = 1},
+		{.iov_base = (void *)(uintptr_t)line, .iov_len = len},
+	};
+
+	if (len > SINK_LINE_MAX)
+		return -1;
+	if (s->head || !send_packet(s, iov, ARRAY_SIZE(iov)))
+		return enqueue(s, out, line, len);
+	return 0;
+}

@@ -1,0 +1,205 @@
+/*
+ * worker/worker.h - the worker's state: everything hangs on this struct
+ *
+ * Runs in:   worker, root, sealed (no execve, no open, no socket)
+ * Input:     typed frames of frontend, inspector and op children; none is trusted
+ * May touch: its sockets, its children
+ * Must not:  parse JSON, run a program, block
+ */
+#ifndef POSTERN_WORKER_WORKER_H
+#define POSTERN_WORKER_WORKER_H
+
+#include "ipc/err.h"
+#include "ipc/ops.h"
+#include "ipc/peer.h"
+#include "policy/policy.h"
+#include "worker/audit.h"
+#include "worker/fork.h"
+#include "worker/sink.h"
+
+/* Operations under way at the same time, abandoned ones included. */
+#define REQUESTS_MAX 16
+
+/* Room for the lists of one decoded request. */
+#define ARENA_SIZE (256 * 1024)
+
+/* An op child, from its fork until it was reaped; a killed one may take its time. */
+struct op_child {
+	struct child child;
+	struct source reply; /* socket on which it answers; owned */
+	struct worker *w;
+	struct request *rq; /* NULL once its request has ended */
+};
+
+/* A request that was allowed and is being carried out. */
+struct request {
+	uint64_t serial; /* as in the records; 0: the slot is free */
+	uint32_t id;     /* the frontend's number; meaningless once abandoned */
+	uint32_t op;
+	uint64_t session;
+	uint64_t began_usec;
+	uint64_t deadline_ms;
+	bool abandoned; /* nobody waits for the reply */
+	size_t replied; /* bytes of result passed on so far */
+
+	struct op_child *child; /* BY_CHILD */
+
+	/* BY_INSPECTOR: kept to be asked once more, should the inspector die of it */
+	uint32_t asked; /* number of the question; 0: not asked yet */
+	uint32_t tries;
+	uint8_t *body;
+	size_t body_len;
+};
+
+/* State of the freeze; decides which operations the gate lets through. */
+enum fs_state { FS_THAWED, FS_FROZEN };
+
+/*
+ * How fast another process may make us write lines that nobody asked for: so many at
+ * once, so many a second. What exceeds it is counted (AUDIT.md: a flood from one session
+ * cannot push out other records).
+ */
+#define NOTES_BURST   32
+#define NOTES_PER_SEC 8
+
+struct bucket {
+	uint64_t level_ms; /* time up to which the allowance is used */
+};
+
+struct worker {
+	struct loop loop;
+	struct source launch; /* socket to the supervisor */
+	struct peer frontend;
+	struct peer inspector;
+	bool had_frontend; /* one was there before: the next is a restart */
+	bool had_inspector;
+
+	struct policy policy;
+	int policy_fd; /* sealed memfd of the image */
+	uint32_t policy_size;
+	uint32_t generation;
+
+	struct sink sink;
+	struct audit audit;
+	struct bucket notes; /* session notes of the frontend */
+	struct bucket lines; /* log lines of confined processes */
+	bool verbose;
+
+	uint32_t last_id;     /* highest request number of this frontend */
+	uint64_t last_serial; /* of the records */
+	uint32_t last_asked;
+	struct request requests[REQUESTS_MAX];
+	uint32_t children; /* op children not reaped yet */
+	struct timer limit;
+	enum fs_state fs;
+
+	struct arena arena;
+};
+
+/* ---- log.c ---------------------------------------------------------------------- */
+
+/* One line for people on descriptor 2, by the sink. */
+void worker_log(struct worker *w, const char *fmt, ...) PRINTF(2, 3);
+/* A line that another process wants to be logged: bounded, escaped, tagged. */
+void worker_log_for(struct worker *w, const char *process, const struct frame *f);
+
+/* One more line from another process? */
+bool bucket_take(struct bucket *b, uint64_t now);
+
+/* ---- gate.c --------------------------------------------------------------------- */
+
+/*
+ * A request of the frontend: decode, decide, record, act. 0, or -1: the frontend broke
+ * the rules of the wire between us, which no well-behaved one can.
+ */
+int gate_request(struct worker *w, struct frame *f);
+
+/* The typed request as gate and decision see it. */
+struct asked {
+	uint32_t number;
+	const struct op *op;
+	const void *args; /* NULL with FRAME_BAD_ARGS */
+	uint16_t flags;
+	uint32_t generation;
+};
+
+struct verdict {
+	bool allowed;
+	bool skew; /* the frontend's copy said otherwise */
+	enum err_class cls;
+	struct policy_answer policy;
+	enum reason reason;
+};
+
+/* State, then policy on the typed request, then what this build can do. No effect. */
+void gate_decide(const struct worker *w, const struct asked *q, struct verdict *v);
+
+/* ---- requests.c ----------------------------------------------------------------- */
+
+/* A free slot, filled; NULL if there are too many under way. */
+struct request *request_begin(struct worker *w, uint32_t number, const struct op *op);
+
+/* Hand it to whoever carries it out. Ends it at once if that fails. */
+void request_start(struct worker *w, struct request *rq, const struct asked *q,
+		   const struct rbuf *args);
+
+/* A REPLY frame of whoever carries it out: pass it on, end the request with the last. */
+void request_reply(struct worker *w, struct request *rq, const struct frame *f);
+
+/* End it with an error reply. */
+void request_fail(struct worker *w, struct request *rq, const struct err *e);
+
+/* The client of ID no longer waits. Unknown numbers are fine: its reply is on the way. */
+void request_abandon(struct worker *w, uint32_t id);
+/* The frontend is gone, and with it whoever waited. */
+void requests_orphan(struct worker *w);
+
+int requests_init(struct worker *w);
+/* Set the timer to the next deadline. */
+void requests_arm(struct worker *w);
+
+/* ---- ask.c: the inspector --------------------------------------------------------- */
+
+void ask_start(struct worker *w, struct request *rq, const struct rbuf *args);
+/* A frame of the inspector. 0, or -1: it broke the rules. */
+int ask_reply(struct worker *w, const struct frame *f);
+/* A new inspector is there: ask again what waits. */
+void ask_again(struct worker *w);
+/* The inspector is gone: what it was asked waits for the next, or ends. */
+void ask_lost(struct worker *w);
+
+/* ---- child.c: op children --------------------------------------------------------- */
+
+/* What an op child runs: fill OUT, or E and return -1. Sealed; may block. */
+typedef int child_fn(const void *args, struct wbuf *out, struct err *e);
+
+void child_start(struct worker *w, struct request *rq, const void *args);
+/* The request is over: a child that still works at it is killed. */
+void child_forget(struct op_child *c);
+
+/* ---- launch.c: the supervisor ------------------------------------------------------ */
+
+int launch_init(struct worker *w);
+int launch_ready(struct worker *w);
+
+/* ---- records.c --------------------------------------------------------------------- */
+
+void record_start(struct worker *w, uint64_t caps);
+void record_stop(struct worker *w, const char *why);
+/* ARGS: what is left to decode after the head, or NULL. */
+struct msg_request_head;
+void record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
+		     const struct msg_request_head *head, const struct rbuf *args,
+		     uint64_t serial);
+void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,
+		    uint64_t serial);
+void record_complete(struct worker *w, const struct request *rq, const char *result,
+		     int errnum);
+/* 0, or -1: F is no session note. */
+int record_session(struct worker *w, const struct frame *f);
+void record_process(struct worker *w, enum audit_event event, const char *process,
+		    const char *detail);
+
+uint64_t now_usec(void);
+
+#endif
