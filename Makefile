@@ -1,0 +1,229 @@
+# Postern: one make, no recursion, one object tree per variant below build/.
+#
+#   VARIANT=release|asan|fuzz|cov   the tree that `all` builds
+#   TESTOPS=1                       the same with the test operations: build/VARIANT-testops
+#   CC=gcc|clang  WERROR=1  V=1     compiler; warnings are errors; show the commands
+#   CFLAGS, LDFLAGS                 come last, so they win
+
+VERSION    := 0.1.0
+VARIANT    ?= release
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+SBINDIR    ?= $(PREFIX)/sbin
+LIBEXECDIR ?= $(PREFIX)/libexec/postern
+FUZZ_CC    ?= clang
+TIME       ?= 60
+JOBS       ?= $(shell nproc)
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+# Make re-invokes itself where tools may just have been installed, and for WERROR.
+SELF = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+Q := $(if $(V),,@)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# ---- what is built ------------------------------------------------------------------
+#
+# A program is a folder (its main in main.c) and the libraries it may use; the linker
+# drops what it does not. The supervisor gets libc alone.
+
+COMMON   := sandbox policy ipc
+PROGRAMS := postern postern-frontend postern-worker postern-inspector posternctl
+
+DIR_postern           := supervisor
+DIR_postern-frontend  := frontend
+DIR_postern-worker    := worker
+DIR_postern-inspector := inspector
+DIR_posternctl        := ctl
+
+LIBS_postern           :=
+LIBS_postern-frontend  := -lcjson -lseccomp -lcap-ng
+LIBS_postern-worker    := -lseccomp -lcap-ng
+LIBS_postern-inspector := -lseccomp -lcap-ng
+LIBS_posternctl        := -lcjson
+
+# Programs that run with privilege: `make tcb` counts these.
+PRIVILEGED := postern postern-worker
+
+LIBS_tests := -lcmocka -lcjson -lseccomp -lcap-ng
+
+FOLDERS   := $(foreach p,$(PROGRAMS),$(DIR_$(p)))
+sources    = $(sort $(wildcard $(1)/*.c $(1)/*/*.c))
+ARCHIVES  := $(COMMON) $(FOLDERS)
+UNIT      := $(patsubst %.c,%,$(sort $(wildcard tests/unit/test_*.c)))
+FUZZ      := $(patsubst %.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+# Programs that the Python tests start, and hostile tests written in C.
+HELPERS   := $(patsubst %.c,%,$(sort $(wildcard tests/integration/*.c tests/hostile/*.c)))
+C_FILES   := $(foreach d,$(ARCHIVES),$(call sources,$(d))) \
+	     $(wildcard tests/*/*.c)
+H_FILES   := $(wildcard $(ARCHIVES:%=%/*.h) $(ARCHIVES:%=%/*/*.h) tests/*/*.h)
+
+# ---- flags --------------------------------------------------------------------------
+
+# Those of the flags $(2) that the compiler $(1) knows, alone and together.
+known = $(foreach f,$(2),$(shell $(1) -Werror $(f) -c -x c -o /dev/null /dev/null \
+	2>/dev/null && echo '$(f)'))
+
+WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+	-Wwrite-strings -Wvla -Wformat=2 -Wundef -Wimplicit-fallthrough
+DEFS := -D_GNU_SOURCE -DPOSTERN_VERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
+BASE := -std=gnu17 -I. $(DEFS) $(WARN)
+
+# clang 14 takes the =zero only together with a switch of that release.
+INIT_ZERO := -ftrivial-auto-var-init=zero
+ifeq ($(call known,$(CC),$(INIT_ZERO)),)
+INIT_ZERO := $(strip $(shell $(CC) -Werror $(INIT_ZERO) \
+	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang \
+	-c -x c -o /dev/null /dev/null 2>/dev/null && echo $(INIT_ZERO) \
+	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang))
+endif
+HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 $(INIT_ZERO) \
+	$(call known,$(CC),-fstack-protector-strong -fstack-clash-protection \
+	-fcf-protection -mbranch-protection=standard)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+FLAGS_release := -O2 -g -fPIE $(HARDEN)
+FLAGS_asan    := -O1 -g -fPIE $(SANITIZE)
+FLAGS_fuzz    := -O1 -g -fPIE $(SANITIZE) -fsanitize=fuzzer-no-link
+FLAGS_cov     := -O0 -g -fPIE --coverage
+
+LINK_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+LINK_asan    := -pie $(SANITIZE)
+LINK_fuzz    := -pie $(SANITIZE) -fsanitize=fuzzer
+LINK_cov     := -pie --coverage
+
+# ---- one tree: $(1) its name below build/, $(2) variant, $(3) compiler, $(4) defines ------
+
+define TREE
+COMPILE_$(1) := $(3) $(BASE) $(FLAGS_$(2)) $(4)
+LINK_$(1)-tree := $(3) $(LINK_$(2)) -Wl,--as-needed
+
+# Rewritten only when the command changed, so that objects never mix two sets of flags.
+build/$(1)/flags: FORCE
+	@mkdir -p $$(@D)
+	@printf '%s\n' '$$(subst ','\'',$$(COMPILE_$(1)) $$(CFLAGS) $$(LDFLAGS))' >$$@.new
+	@cmp -s $$@.new $$@ && rm $$@.new || mv $$@.new $$@
+
+build/$(1)/%.o: %.c build/$(1)/flags
+	@mkdir -p $$(@D)
+	@$$(if $$(V),:,echo '  CC   $$@')
+	$$(Q)$$(COMPILE_$(1)) $$(if $$(WERROR),-Werror) -MMD -MP $$(CFLAGS) -c -o $$@ $$<
+
+$(foreach d,$(ARCHIVES),$(call ARCHIVE,$(1),$(d)))
+$(foreach p,$(PROGRAMS),$(call PROGRAM,$(1),$(p)))
+$(foreach t,$(UNIT) $(HELPERS) $(FUZZ),$(call TEST,$(1),$(t)))
+
+.PHONY: programs-$(1) tests-$(1) helpers-$(1)
+programs-$(1): $(PROGRAMS:%=build/$(1)/%)
+tests-$(1): $(UNIT:%=build/$(1)/%)
+helpers-$(1): $(HELPERS:%=build/$(1)/%)
+endef
+
+# A folder as an archive, for the programs (common folders) and for the unit tests.
+define ARCHIVE
+build/$(1)/lib$(2).a: $(patsubst %.c,build/$(1)/%.o,$(filter-out $(2)/main.c,$(call sources,$(2))))
+	@mkdir -p $$(@D)
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$(filter %.o,$$^)
+
+endef
+
+define PROGRAM
+build/$(1)/$(2): $(patsubst %.c,build/$(1)/%.o,$(call sources,$(DIR_$(2)))) $(COMMON:%=build/$(1)/lib%.a)
+	@$$(if $$(V),:,echo '  LINK $$@')
+	$$(Q)$$(LINK_$(1)-tree) -Wl,-Map=$$@.map -o $$@ $$(filter %.o,$$^) \
+		-Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS_$(2)) $$(LDFLAGS)
+
+endef
+
+define TEST
+build/$(1)/$(2): build/$(1)/$(2).o $(ARCHIVES:%=build/$(1)/lib%.a)
+	@$$(if $$(V),:,echo '  LINK $$@')
+	$$(Q)$$(LINK_$(1)-tree) -o $$@ $$(filter %.o,$$^) \
+		-Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS_tests) $$(LDFLAGS)
+
+endef
+
+TEST_OPS := -DPOSTERN_TEST_OPS
+$(foreach v,release asan cov,$(eval $(call TREE,$(v),$(v),$(CC),)))
+$(foreach v,release asan cov,$(eval $(call TREE,$(v)-testops,$(v),$(CC),$(TEST_OPS))))
+$(eval $(call TREE,fuzz,fuzz,$(FUZZ_CC),))
+-include $(wildcard build/*/*/*.d build/*/*/*/*.d)
+
+# ---- what people ask for --------------------------------------------------------------
+
+.PHONY: FORCE all check check-built run deps unit integration fuzz lint tcb cov install \
+	uninstall clean help
+FORCE:
+
+FUZZERS := $(FUZZ:%=build/fuzz/%)
+TREE_ALL := programs-$(VARIANT)$(if $(TESTOPS),-testops)
+
+all: $(if $(filter fuzz,$(VARIANT)),$(FUZZERS),$(TREE_ALL)) ## the programs of VARIANT
+
+run: ## start the agent and hold a short conversation with it
+	@tests/deps build
+	@$(SELF) VARIANT=release TESTOPS= all
+	@tests/demo build/release
+
+check: ## every test, with what it needs installed and built
+	@tests/deps
+	@$(SELF) WERROR=1 check-built
+	@tests/run all
+
+check-built: $(foreach v,release release-testops asan asan-testops,programs-$(v) helpers-$(v)) \
+	tests-release tests-asan $(FUZZERS)
+
+unit: ## the unit tests of VARIANT
+	@$(SELF) tests-$(VARIANT)
+	@tests/run unit:$(VARIANT)
+
+integration: ## the integration tests of VARIANT
+	@$(SELF) $(foreach t,$(VARIANT) $(VARIANT)-testops,programs-$(t) helpers-$(t))
+	@tests/run integration:$(VARIANT)
+
+fuzz: $(FUZZERS) ## each fuzz target for TIME seconds
+	@tests/run --fuzz-time=$(TIME) fuzz
+
+SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov
+lint: ## formatter, clang-tidy, cppcheck, shellcheck, rules of our own: no finding
+	@tests/lint/includes
+	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
+	@printf '%s\n' $(C_FILES) | xargs -P $(JOBS) -I FILE \
+		clang-tidy --quiet FILE -- $(BASE) $(TEST_OPS) 2>/dev/null
+	cppcheck --quiet --std=c11 --language=c --enable=warning,style,performance,portability \
+		--inline-suppr --suppressions-list=tests/lint/cppcheck --error-exitcode=1 \
+		-j $(JOBS) -I. $(DEFS) $(TEST_OPS) $(C_FILES)
+	shellcheck $(SCRIPTS)
+
+tcb: programs-release ## code lines that run with privilege, per program
+	@tests/lint/tcb $(PRIVILEGED:%=build/release/%)
+
+cov: tests-cov ## line coverage of the unit tests, per file
+	@find build/cov -name '*.gcda' -delete
+	@tests/run unit:cov
+	@tests/lint/cov build/cov
+
+deps: ## install what a fresh Debian lacks (tests/packages)
+	@tests/deps
+
+install: programs-release ## below DESTDIR and PREFIX
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)
+	install -m 755 build/release/postern $(DESTDIR)$(SBINDIR)
+	install -m 755 build/release/posternctl $(DESTDIR)$(BINDIR)
+	install -m 755 $(patsubst %,build/release/%,$(filter postern-%,$(PROGRAMS))) \
+		$(DESTDIR)$(LIBEXECDIR)
+
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(SBINDIR)/postern $(DESTDIR)$(BINDIR)/posternctl \
+		$(patsubst %,$(DESTDIR)$(LIBEXECDIR)/%,$(filter postern-%,$(PROGRAMS)))
+	-rmdir $(DESTDIR)$(LIBEXECDIR)
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14

@@ -1,0 +1,347 @@
+#!/usr/bin/python3
+"""The conformance cases (tests/fixtures/conformance.txt) against Postern with the
+`legacy` profile, and once against the reference agent itself, which proves the cases.
+"""
+# run: limit 120
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+import tap
+from agent import Agent, Client, wait_until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CASES = os.path.join(HERE, "..", "fixtures", "conformance.txt")
+COUNT = 248
+PATIENCE = 60  # the largest cases are 64 MiB
+
+REFERENCE = shutil.which("qemu-ga", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+
+
+# ---- the file ----------------------------------------------------------------------------
+
+class Case:
+    """One block of the file; texts as written there."""
+
+    def __init__(self, head):
+        number, _, self.about = head.partition(" ")
+        self.number = int(number)
+        self.request = self.setup = None
+        self.replies, self.ours = [], []
+        self.marks = {}
+
+    def add(self, kind, text):
+        if kind == ">":
+            self.request = text
+        elif kind == "+":
+            self.setup = text
+        elif kind == "<":
+            self.replies.append(text)
+        elif kind == "=":
+            self.ours.append(text)
+        elif kind == "!":
+            word, _, value = text.partition(": ")
+            assert word in ("open", "later", "differs", "reference"), text
+            self.marks[word] = value
+        else:
+            raise ValueError(f"case {self.number}: what is a line of '{kind}'?")
+
+    @property
+    def command(self):
+        match = re.search(r'"execute": ?"([^"]+)"', self.request)
+        return match[1] if match else None
+
+    def __str__(self):
+        return f"case {self.number} {self.about}".rstrip()
+
+
+def read_cases():
+    cases = []
+    with open(CASES, encoding="utf-8") as f:
+        for line in f.read().split("\n"):
+            if not line or line.startswith(("#", "==")):
+                continue
+            if line[0].isdigit():
+                cases.append(Case(line))
+            else:
+                cases[-1].add(line[0], line[2:])
+    return cases
+
+
+ESCAPE = re.compile(rb'\\(?:([nrt\\])|x([0-9a-f]{2})|\((\d+)\*([^)]*)\))')
+LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\"}
+
+
+def to_bytes(text):
+    """The bytes that the C notation of the file stands for."""
+    def one(m):
+        if m[1]:
+            return LETTERS[m[1]]
+        return bytes([int(m[2], 16)]) if m[2] else m[4] * int(m[3])
+    return ESCAPE.sub(one, text.encode())
+
+
+def to_lines(texts):
+    """Expected reply lines; `\\(5*)` in front multiplies a line."""
+    lines = []
+    for text in texts:
+        many = re.match(r"\\\((\d+)\*\)", text)
+        lines += [to_bytes(text[many.end():] if many else text)] * (int(many[1]) if many else 1)
+    return lines
+
+
+# ---- comparing ---------------------------------------------------------------------------
+
+class Members(list):
+    """An object as its pairs in order; numbers stay text, so 1, 1.0 and -0 differ."""
+
+
+def parse(line):
+    return json.loads(line, object_pairs_hook=Members, parse_int=lambda s: ("number", s),
+                      parse_float=lambda s: ("number", s), parse_constant=str)
+
+
+def same(want, got, bound):
+    """Equal but for the order of members and for what <...> stands for."""
+    if want in ("<pid>", "<ns>"):
+        good = isinstance(got, tuple) and got[1].isdigit() and int(got[1]) > 0
+        if good:
+            bound[want] = got[1]
+        return good
+    if want == "<any>":
+        return isinstance(got, str)
+    if isinstance(want, Members) and isinstance(got, Members):
+        left, right = dict(want), dict(got)
+        return (len(want) == len(got) and left.keys() == right.keys()
+                and all(same(left[k], right[k], bound) for k in left))
+    if isinstance(want, list) and isinstance(got, list) and type(want) is type(got):
+        return len(want) == len(got) and all(same(w, g, bound) for w, g in zip(want, got))
+    return type(want) is type(got) and want == got
+
+
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+def check_form(line):
+    """What holds for every reply: ASCII, upper-case escapes, `, ` and `: ` (protocol 1.3)."""
+    text = line.removeprefix(b"\xff")
+    assert all(0x20 <= b <= 0x7e for b in set(text)), f"not ASCII: {line[:300]!r}"
+    for string in STRING.findall(text):
+        assert not re.search(rb"(?<!\\)(?:\\\\)*\\u(?![0-9A-F]{4})", string), string[:300]
+    bare = STRING.sub(b'""', text)
+    assert not re.search(rb"[,:](?! )| (?<![,:] )|  ", bare), f"separators: {line[:300]!r}"
+
+
+def matches(want, got, bound):
+    if want == got:
+        return True
+    try:
+        left, right = (parse(x.removeprefix(b"\xff")) for x in
+                       (re.sub(rb"(?<![\"\w])<(\w+)>(?!\")", rb'"<\1>"', want), got))
+    except (ValueError, RecursionError):
+        return False
+    order = [[k for k, _ in x] for x in (left, right)]
+    return (want[:1] == b"\xff") == (got[:1] == b"\xff") and order[0] == order[1] \
+        and same(left, right, bound)
+
+
+# ---- running -----------------------------------------------------------------------------
+
+class Session:
+    """A connection on which the cases follow each other."""
+
+    def __init__(self, client, scratch):
+        self.client = client
+        self.scratch = scratch
+        self.bound = {}
+
+    def request(self, text):
+        """Bytes of a request, with $D and <...> filled in."""
+        data = to_bytes(text).replace(b"$D", self.scratch.encode())
+        return re.sub(rb"<\w+>", lambda m: self.bound[m[0].decode()].encode(), data)
+
+    def exchange(self, case):
+        """Send a case's request; the reply lines up to the answer of a sync behind it.
+        A program's end takes time: exec-status is asked again while it says running."""
+        if case.setup:
+            self.client.send(self.request(case.setup))
+            reply = json.loads(self.client.recv_replies(1)[0])
+            self.bound["<handle>"] = str(reply["return"])
+        data = self.request(case.request)
+        if "open" in case.marks:
+            self.client.send(data)
+            self.client.nothing()
+            return []
+        running = [b'{"return": {"exited": false}}']
+        while True:
+            self.client.send(data, PATIENCE)
+            got = self.client.sync(PATIENCE)
+            if got != running or to_lines(case.replies) == running:
+                return got
+
+    def check(self, case, replies):
+        got = self.exchange(case)
+        want = [w.replace(b"$D", self.scratch.encode()) for w in to_lines(replies)]
+        assert len(got) == len(want) and \
+            all(matches(w, g, self.bound) for w, g in zip(want, got)), \
+            f"sent {self.request(case.request)[:300]!r}\nwant {want[:4]!r:.900}\n" \
+            f"got  {got[:4]!r:.900}\n({len(want)} and {len(got)} lines)"
+        for line in got:
+            check_form(line)
+
+
+def make_scratch(folder):
+    with open(os.path.join(folder, "hello"), "w", encoding="ascii") as f:
+        f.write("hello world\n")
+    with open(os.path.join(folder, "big"), "wb") as f:
+        f.truncate(48 * 1024 * 1024)
+
+
+def safely(live, check):
+    """A case that failed must not upset the next: start over on the wire."""
+    assert "session" in live, "it did not start"
+    try:
+        check()
+    except AssertionError:
+        live["session"].client.reset(PATIENCE)
+        raise
+
+
+# ---- Postern -----------------------------------------------------------------------------
+
+def not_built(command):
+    return b'{"error": {"class": "CommandNotFound", "desc": "Command %s has been disabled: ' \
+        b'not supported by this build"}}' % command.encode()
+
+
+def ours_tests(cases):
+    """Tests of the cases against one agent, which the first starts and the last stops."""
+    scratch = tempfile.mkdtemp(prefix="postern-conformance-")
+    make_scratch(scratch)
+    live = {}
+
+    def start():
+        live["agent"] = Agent(profile="legacy", audit=False)
+        live["session"] = Session(live["agent"].client(), scratch)
+        info = live["session"].client.call("guest-info")["return"]["supported_commands"]
+        live["built"] = {c["name"] for c in info if c["enabled"]}
+        live["known"] = {c["name"] for c in info}
+
+    def runnable(case):
+        def check():
+            answers = case.ours if "differs" in case.marks else case.replies
+            live["session"].check(case, answers)
+        return lambda: safely(live, check)
+
+    def waiting():
+        for case in cases:
+            wait = case.marks.get("later")
+            if wait is None or not wait.startswith("guest-"):
+                continue
+            assert wait in live["known"], f"{case} waits for {wait}, which does not exist"
+            assert wait not in live["built"], f"{case} waits for {wait}, which is built now"
+
+    def answer_not_built(case):
+        def check():
+            assert case.command not in live["built"], "built: take the mark away"
+            session = live["session"]
+            session.client.send(re.sub(rb"<\w+>", b"1", to_bytes(case.request)))
+            got = session.client.sync()
+            assert got == [not_built(case.command)], got
+        return lambda: safely(live, check)
+
+    def stop():
+        shutil.rmtree(scratch, ignore_errors=True)
+        live["session"].client.close()
+        live["agent"].stop()
+
+    yield "the agent starts", start
+    for case in cases:
+        if "later" not in case.marks:
+            yield str(case), runnable(case)
+    yield "cases that wait do so for something not built", waiting
+    for case in cases:
+        if case.command and case.marks.get("later") == case.command and fits(case):
+            yield f"case {case.number}: {case.command} is not built", answer_not_built(case)
+    yield "the agent stops", stop
+
+
+def fits(case):
+    """True for a request whose arguments are fine, so that nothing else refuses it."""
+    text = " ".join(case.replies)
+    return not re.search("frozen state|Base64", text) and '"!!"' not in case.request
+
+
+def test_refusal_comes_before_arguments():
+    """What cases 138 and 139 show, with the policy in the place of a block list."""
+    with Agent(profile="none", audit=False) as agent, agent.client() as client:
+        for rest, start in ((b"", b""), (b',"arguments":{"bad":1},"id":9', b'"id": 9, ')):
+            client.send(b'{"execute":"guest-get-users"%s}\n' % rest)
+            assert client.recv_replies(1) == [
+                b'{%s"error": {"class": "CommandNotFound", "desc": "Command guest-get-users '
+                b'has been disabled: the command is not allowed"}}' % start]
+
+
+# ---- the reference -----------------------------------------------------------------------
+
+def reference_tests(cases):
+    scratch = tempfile.mkdtemp(prefix="postern-reference-")
+    make_scratch(scratch)
+    path = os.path.join(scratch, "s")
+    live = {}
+
+    def answers():
+        assert live["process"].poll() is None, "the reference ended"
+        try:
+            client = Client.unix(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        client.sync()
+        return client
+
+    def start():
+        live["process"] = subprocess.Popen(
+            [REFERENCE, "-m", "unix-listen", "-p", path, "-t", scratch,
+             "-f", os.path.join(scratch, "pid"), "-b", "guest-get-users"],
+            stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "TZ": "UTC"})
+        live["session"] = Session(wait_until(answers, "the reference"), scratch)
+
+    def proof(case):
+        return lambda: safely(live, lambda: live["session"].check(case, case.replies))
+
+    def stop():
+        live["session"].client.close()
+        live["process"].kill()  # its SIGTERM handler can block for ever
+        live["process"].wait()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    yield "the reference starts", start
+    for case in cases:
+        if "reference" not in case.marks:
+            yield f"reference: {case}", proof(case)
+    yield "the reference stops", stop
+
+
+def test_no_case_is_lost():
+    numbers = [c.number for c in read_cases()]
+    assert numbers == list(range(1, COUNT + 1)), numbers
+    for case in read_cases():
+        assert case.request and (case.ours or "differs" not in case.marks), case
+
+
+def no_reference():
+    raise tap.Skip("qemu-ga is not installed: the cases are not proven against it")
+
+
+def main():
+    cases = read_cases()
+    todo = [test_no_case_is_lost, test_refusal_comes_before_arguments, *ours_tests(cases)]
+    if os.environ.get("POSTERN_ONCE"):
+        todo += reference_tests(cases) if REFERENCE else [("the reference", no_reference)]
+    tap.run(todo, limit=90)
+
+
+main()
