@@ -174,7 +174,7 @@ static int arg_bulk(struct place *at, const struct field *f, const cJSON *j,
 static int named(const struct field *f, const cJSON *j)
 {
 	for (int i = 0; i < f->names->n; i++)
-		if (!strcmp(f->names->v[i], j->valuestring))
+		if (streq(f->names->v[i], j->valuestring))
 			return i;
 	return -1;
 }
@@ -296,7 +296,7 @@ static int member(struct place *at, const cJSON *j, const struct field *f, struc
 static bool declared(const struct schema *s, const char *name)
 {
 	for (uint32_t i = 0; i < s->n; i++)
-		if (!strcmp(s->fields[i].name, name))
+		if (streq(s->fields[i].name, name))
 			return true;
 	return false;
 }

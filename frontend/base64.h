@@ -14,10 +14,10 @@
 
 /* State between pieces; zero is the beginning. */
 struct base64 {
-	uint32_t bits;  /* sextets collected */
-	uint8_t count;  /* how many of a group of four */
-	uint8_t pads;   /* '=' among them */
-	bool invalid;   /* a character outside the alphabet was seen */
+	uint32_t bits; /* sextets collected */
+	uint8_t count; /* how many of a group of four */
+	uint8_t pads;  /* '=' among them */
+	bool invalid;  /* a character outside the alphabet was seen */
 };
 
 /*

@@ -101,6 +101,8 @@ static int scan_input(struct frontend *f)
 		it = event == SCAN_REQUEST ? request_item(f) : error_item(f);
 		if (!it)
 			return -1;
+		/* What the item was made of is given back now, not with the next byte. */
+		scan_feed(f->scan, NULL, 0, &event);
 		queue_put(f, it);
 		queue_pump(f);
 	}

@@ -85,9 +85,9 @@ int main(int argc, char **argv)
 	const char *step;
 	bool port;
 
-	if (argc != 2 || (strcmp(argv[1], "--port") && strcmp(argv[1], "--listen")))
+	if (argc != 2 || (!streq(argv[1], "--port") && !streq(argv[1], "--listen")))
 		return EXIT_CONFIG;
-	port = !strcmp(argv[1], "--port");
+	port = streq(argv[1], "--port");
 	/* A client that closes while we write is an error of that write, no more. */
 	signal(SIGPIPE, SIG_IGN);
 	if (!f || prepare(f, port) < 0)

@@ -90,11 +90,11 @@ static int envelope_open(const cJSON *root, struct envelope *env, struct err *e)
 	*env = (struct envelope){0};
 	cJSON_ArrayForEach(m, root)
 	{
-		if (!strcmp(m->string, "execute"))
+		if (streq(m->string, "execute"))
 			env->execute = m;
-		else if (!strcmp(m->string, "arguments"))
+		else if (streq(m->string, "arguments"))
 			env->arguments = m;
-		else if (strcmp(m->string, "id"))
+		else if (!streq(m->string, "id"))
 			return err_set(e, ERR_GENERIC,
 				       "QMP input member '%s' is unexpected", m->string);
 	}

@@ -43,8 +43,8 @@ static void join(struct err *e, const char *head, const char *tail)
 }
 
 PRINTF(4, 0)
-static int fill(struct err *e, enum err_class cls, int errnum, const char *fmt,
-		va_list ap)
+static void fill(struct err *e, enum err_class cls, int errnum, const char *fmt,
+		 va_list ap)
 {
 	char text[2 * ERR_DESC_MAX];
 	char tail[160] = "";
@@ -55,25 +55,22 @@ static int fill(struct err *e, enum err_class cls, int errnum, const char *fmt,
 	e->cls = cls;
 	e->errnum = errnum;
 	join(e, text, tail);
-	return -1;
 }
 
-int err_set(struct err *e, enum err_class cls, const char *fmt, ...)
+void err_fill(struct err *e, enum err_class cls, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	fill(e, cls, 0, fmt, ap);
 	va_end(ap);
-	return -1;
 }
 
-int err_sys(struct err *e, int errnum, const char *fmt, ...)
+void err_fill_errno(struct err *e, int errnum, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	fill(e, ERR_GENERIC, errnum, fmt, ap);
 	va_end(ap);
-	return -1;
 }

@@ -34,13 +34,25 @@ struct err {
 /* The class's name on the wire. CLS must not be ERR_NONE. */
 const char *err_class_name(enum err_class cls);
 
-/* Fill E and return -1, so that `return err_set(...)` reads well. */
-int err_set(struct err *e, enum err_class cls, const char *fmt, ...) PRINTF(3, 4);
+/* Fill E; used by the macros below, which also say that something failed. */
+void err_fill(struct err *e, enum err_class cls, const char *fmt, ...) PRINTF(3, 4);
+void err_fill_errno(struct err *e, int errnum, const char *fmt, ...) PRINTF(3, 4);
+
+/* Fill E and be -1, so that `return err_set(...)` reads well. */
+#define err_set(e, cls, ...)                       \
+	({                                         \
+		err_fill((e), (cls), __VA_ARGS__); \
+		-1;                                \
+	})
 
 /*
  * The same with `: <strerror>` behind the text (protocol: "<strerror>"). The text is
  * shortened in the middle where both do not fit, since clients match the end.
  */
-int err_sys(struct err *e, int errnum, const char *fmt, ...) PRINTF(3, 4);
+#define err_sys(e, errnum, ...)                             \
+	({                                                  \
+		err_fill_errno((e), (errnum), __VA_ARGS__); \
+		-1;                                         \
+	})
 
 #endif

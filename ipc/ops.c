@@ -81,33 +81,38 @@ const char *group_name(uint32_t group)
 }
 
 /* FNV-1a. */
-static uint64_t mix(uint64_t h, const void *p, size_t len)
+static uint64_t mix_byte(uint64_t h, uint8_t byte)
 {
-	const uint8_t *b = p;
+	return (h ^ byte) * 0x100000001b3ull;
+}
 
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ b[i]) * 0x100000001b3ull;
+static uint64_t mix_number(uint64_t h, uint64_t v)
+{
+	for (int i = 0; i < 8; i++)
+		h = mix_byte(h, (uint8_t)(v >> (8 * i)));
 	return h;
 }
 
 static uint64_t mix_text(uint64_t h, const char *s)
 {
-	return s ? mix(h, s, strlen(s) + 1) : mix(h, "", 1);
+	for (; s && *s; s++)
+		h = mix_byte(h, (uint8_t)*s);
+	return mix_byte(h, 0);
 }
 
 static uint64_t mix_schema(uint64_t h, const struct schema *s)
 {
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct field *f = &s->fields[i];
-		uint32_t shape[] = {(uint32_t)f->kind, f->flags};
 
-		h = mix_text(mix(h, shape, sizeof(shape)), f->name);
+		h = mix_number(mix_number(h, f->kind), f->flags);
+		h = mix_text(h, f->name);
 		for (uint32_t n = 0; f->names && n < f->names->n; n++)
 			h = mix_text(h, f->names->v[n]);
 		if (f->sub)
 			h = mix_schema(h, f->sub);
 	}
-	return mix(h, "}", 1);
+	return mix_number(h, s->n);
 }
 
 uint64_t ops_hash(void)
@@ -116,9 +121,10 @@ uint64_t ops_hash(void)
 
 	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n)) {
 		const struct op *op = &ops[n];
-		uint32_t shape[] = {n, (uint32_t)op->carrier, op->groups, op->flags};
 
-		h = mix_text(mix(h, shape, sizeof(shape)), op->name);
+		h = mix_text(mix_number(h, n), op->name);
+		h = mix_number(mix_number(h, op->carrier), op->groups);
+		h = mix_number(h, op->flags);
 		h = mix_schema(mix_schema(h, op->args), op->result);
 	}
 	return h;

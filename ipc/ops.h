@@ -314,30 +314,23 @@ enum capture {
 	X(t, LIST_STR, keys, "keys", F_REQ, REF_NONE)
 
 /* Every list, a list before those that refer to it. */
-#define SCHEMA_TABLE(X)                                                                          \
-	X(empty)                                                                                 \
-	X(integer)                                                                               \
-	X(text)                                                                                  \
-	X(sync)                                                                                  \
-	X(info_command) X(info) X(set_time) X(shutdown) X(file_open) X(file_handle) X(           \
-		file_read) X(file_read_result) X(file_write) X(file_write_result) X(file_seek)   \
-		X(file_seek_result) X(freeze_list) X(fstrim) X(trim_path) X(trim_result) X(      \
-			ip_address) X(net_stats) X(net_interface) X(net_interfaces) X(net_route) \
-			X(net_routes) X(load) X(vcpu) X(vcpus) X(set_vcpus) X(memory_block) X(   \
-				memory_blocks) X(set_memory_blocks) X(memory_block_result)       \
-				X(memory_block_results) X(memory_block_info) X(                  \
-					pci_address) X(ccw_address) X(disk_address)              \
-					X(fsinfo) X(fsinfos) X(smart) X(disk) X(disks) X(        \
-						disk_counters) X(disk_stat) X(disk_stats)        \
-						X(cpu_stat) X(cpu_stats) X(set_password) X(      \
-							exec) X(exec_result) X(exec_status)      \
-							X(exec_status_result) X(host_name) X(    \
-								user) X(users) X(timezone)       \
-								X(osinfo) X(device) X(           \
-									devices) X(ssh_user)     \
-									X(ssh_keys) X(           \
-										ssh_add)         \
-										X(ssh_remove)
+/* The formatter never settles on this one. */
+/* clang-format off */
+#define SCHEMA_TABLE(X)                                                                  \
+	X(empty) X(integer) X(text) X(sync) X(info_command) X(info) X(set_time)          \
+	X(shutdown) X(file_open) X(file_handle) X(file_read) X(file_read_result)         \
+	X(file_write) X(file_write_result) X(file_seek) X(file_seek_result)              \
+	X(freeze_list) X(fstrim) X(trim_path) X(trim_result) X(ip_address)               \
+	X(net_stats) X(net_interface) X(net_interfaces) X(net_route)                     \
+	X(net_routes) X(load) X(vcpu) X(vcpus) X(set_vcpus) X(memory_block)              \
+	X(memory_blocks) X(set_memory_blocks) X(memory_block_result)                     \
+	X(memory_block_results) X(memory_block_info) X(pci_address)                      \
+	X(ccw_address) X(disk_address) X(fsinfo) X(fsinfos) X(smart) X(disk)             \
+	X(disks) X(disk_counters) X(disk_stat) X(disk_stats) X(cpu_stat)                 \
+	X(cpu_stats) X(set_password) X(exec) X(exec_result) X(exec_status)               \
+	X(exec_status_result) X(host_name) X(user) X(users) X(timezone) X(osinfo)        \
+	X(device) X(devices) X(ssh_user) X(ssh_keys) X(ssh_add) X(ssh_remove)
+/* clang-format on */
 
 /* ---- columns of the table --------------------------------------------------------- */
 

@@ -12,7 +12,9 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
@@ -56,6 +58,11 @@ static inline void free_p(void *p)
 {
 	free(*(void **)p);
 	*(void **)p = NULL;
+}
+
+static inline bool streq(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
 }
 
 static inline size_t min_size(size_t a, size_t b)

@@ -70,7 +70,7 @@ static int build(const struct profile *profile, struct wbuf *out)
 int policy_profile(const char *name, struct wbuf *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(profiles); i++)
-		if (!strcmp(profiles[i].name, name))
+		if (streq(profiles[i].name, name))
 			return build(&profiles[i], out);
 	return -1;
 }

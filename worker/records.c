@@ -52,8 +52,11 @@ void record_stop(struct worker *w, const char *why)
 static struct v_str redacted(const struct op *op, const struct rbuf *args, uint8_t *buf)
 {
 	struct wbuf text = wbuf_fixed(buf, AUDIT_ARGS_MAX);
-	struct rbuf at = *args;
+	struct rbuf at;
 
+	if (!args)
+		return (struct v_str){0};
+	at = *args;
 	schema_render(&at, op->args, &(struct render){.redact = true}, &text);
 	return (struct v_str){
 		.p = (char *)text.p,
@@ -79,8 +82,7 @@ void record_decision(struct worker *w, const struct asked *q, const struct verdi
 		.rule_file = v_str(v->policy.file),
 	};
 
-	if (args)
-		r.args = redacted(q->op, args, text);
+	r.args = redacted(q->op, args, text);
 	if (v->policy.line)
 		r.rule_line = V_U64(v->policy.line);
 	if (v->skew)

@@ -112,11 +112,13 @@ static void writer_ended(struct child *c, int code, int status)
 static int start_writer(struct loop *loop, int sock, int audit_fd)
 {
 	struct child *c = malloc(sizeof(*c));
-	int keep[] = {sock, audit_fd};
-	enum fork_side side = FORK_FAILED;
+	const int keep[] = {sock, audit_fd};
+	size_t n = audit_fd < 0 ? 1 : 2;
+	enum fork_side side;
 
-	if (c)
-		side = worker_fork(c, loop, keep, audit_fd < 0 ? 1 : 2, 0, writer_ended);
+	if (!c)
+		return -1;
+	side = worker_fork(c, loop, keep, n, 0, writer_ended);
 	if (side == FORK_CHILD)
 		writer(CHILD_FD_FIRST, audit_fd < 0 ? -1 : CHILD_FD_FIRST + 1);
 	if (side == FORK_FAILED)

@@ -217,6 +217,11 @@ def not_built(command):
         b'not supported by this build"}}' % command.encode()
 
 
+def without_id(line):
+    """The error reply LINE as if its request had carried no id."""
+    return re.sub(rb'^\{"id": \d+, ', b"{", line)
+
+
 def ours_tests(cases):
     """Tests of the cases against one agent, which the first starts and the last stops."""
     scratch = tempfile.mkdtemp(prefix="postern-conformance-")
@@ -249,7 +254,7 @@ def ours_tests(cases):
             assert case.command not in live["built"], "built: take the mark away"
             session = live["session"]
             session.client.send(re.sub(rb"<\w+>", b"1", to_bytes(case.request)))
-            got = session.client.sync()
+            got = [without_id(line) for line in session.client.sync()]
             assert got == [not_built(case.command)], got
         return lambda: safely(live, check)
 
