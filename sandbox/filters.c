@@ -42,9 +42,6 @@
 #define NONE_OF(arg, mask)     {mask, 0, arg}
 #define READ_ONLY(arg)         NONE_OF(arg, O_ACCMODE | O_CREAT | O_TRUNC)
 
-/* What libc passes for fork(): no namespace, no thread, no shared memory. */
-#define FORK_FLAGS (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
-
 static const struct sc_rule rules[] = {
 	/* ---- every process: memory, time, its end ---- */
 	ALLOW(brk,               ALL,     "heap"),
@@ -111,9 +108,7 @@ static const struct sc_rule rules[] = {
 
 	/* ---- children ---- */
 	ALLOW(clone,                 W,   "fork, and no more",
-	      IS(0, FORK_FLAGS)),
-	ALLOW(set_robust_list,       W,   "libc in the new child"),
-	ALLOW(pidfd_open,            W,   "watch a child"),
+	      IS(0, CLONE_PIDFD | SIGCHLD)),
 	ALLOW(rt_sigprocmask,        W,   "abort"),
 	ALLOW(prctl,                 W,   "what is there to drop?",
 	      IS(0, PR_CAPBSET_READ)),

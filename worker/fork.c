@@ -9,6 +9,7 @@
 #include "worker/fork.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -43,6 +44,16 @@ static void become_child(const int *keep, size_t n, uint64_t caps)
 		_exit(EXIT_SEAL);
 }
 
+/*
+ * fork(2) that hands out the pidfd at once. So no process number is ever looked up, and
+ * the filter need not let the worker open a pidfd: it can signal nobody but its children.
+ * The worker has one thread, and nothing in it relies on what libc's fork does besides.
+ */
+static long fork_with_pidfd(int *pidfd)
+{
+	return syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+}
+
 static int child_ended(struct source *s, uint32_t events)
 {
 	struct child *c = CONTAINER_OF(s, struct child, exit);
@@ -63,7 +74,7 @@ enum fork_side worker_fork(struct child *c, struct loop *loop, const int *keep, 
 			   void (*on_exit)(struct child *c, int code, int status))
 {
 	CLEANUP(close_p) int pidfd = -1;
-	pid_t pid = n > CHILD_FDS_MAX ? -1 : fork();
+	long pid = n > CHILD_FDS_MAX ? -1 : fork_with_pidfd(&pidfd);
 
 	*c = (struct child){.exit.fd = -1, .loop = loop, .on_exit = on_exit};
 	if (pid < 0)
@@ -72,13 +83,11 @@ enum fork_side worker_fork(struct child *c, struct loop *loop, const int *keep, 
 		become_child(keep, n, caps);
 		return FORK_CHILD;
 	}
-	/*
-	 * Nobody waits for our children but by their pidfd, so the number is still this
-	 * child's. Without a pidfd it is on its own: its socket closes and it ends.
-	 */
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0 || loop_add(loop, &c->exit, pidfd, EPOLLIN, child_ended) < 0)
+	if (loop_add(loop, &c->exit, pidfd, EPOLLIN, child_ended) < 0) {
+		/* A child that cannot be watched must not stay. */
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 		return FORK_FAILED;
+	}
 	TAKE_FD(pidfd);
 	return FORK_WORKER;
 }
