@@ -38,6 +38,21 @@ static void out_settle(struct channel *c)
 		wbuf_free(&c->out);
 }
 
+/*
+ * What was written makes room for what is answered before a slow reader has taken all.
+ * Each time less is moved than was written.
+ */
+static void out_compact(struct channel *c)
+{
+	size_t pending = channel_pending(c);
+
+	if (c->out_done < OUT_HIGH || pending >= OUT_HIGH)
+		return;
+	memmove(c->out.p, c->out.p + c->out_done, pending);
+	c->out.len = pending;
+	c->out_done = 0;
+}
+
 /* 0: all is written, or the rest waits for room. -1: nobody is there to read it. */
 static int out_flush(struct channel *c)
 {
@@ -46,12 +61,17 @@ static int out_flush(struct channel *c)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
 		if (n < 0)
-			return errno == EAGAIN ? 0 : -1;
+			return -1;
 		c->out_done += (size_t)n;
 		c->cut = c->out.p[c->out_done - 1] != '\n';
 	}
-	out_settle(c);
+	if (channel_pending(c))
+		out_compact(c);
+	else
+		out_settle(c);
 	return 0;
 }
 

@@ -7,8 +7,10 @@
  * Must not:  read a byte of the host before it is sealed and has a policy
  */
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "frontend/frontend.h"
 #include "ipc/launch.h"
@@ -79,14 +81,27 @@ static int status_of(const struct frontend *f, int result)
 	return result < 0 ? EXIT_SYSTEM : result;
 }
 
+/* The supervisor gives us one; a person at a terminal does not. */
+static bool has_socket(void)
+{
+	int type;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(LAUNCH_FD_SOCKET, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	       type == SOCK_SEQPACKET;
+}
+
 int main(int argc, char **argv)
 {
 	struct frontend *f = calloc(1, sizeof(*f));
 	const char *step;
 	bool port;
 
-	if (argc != 2 || (!streq(argv[1], "--port") && !streq(argv[1], "--listen")))
+	if (argc != 2 || (!streq(argv[1], "--port") && !streq(argv[1], "--listen")) ||
+	    !has_socket()) {
+		fputs("postern-frontend: started by postern, not by hand\n", stderr);
 		return EXIT_CONFIG;
+	}
 	port = streq(argv[1], "--port");
 	/* A client that closes while we write is an error of that write, no more. */
 	signal(SIGPIPE, SIG_IGN);

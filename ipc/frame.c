@@ -12,8 +12,12 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define FRAME_FDS_ROW(tag, number, fds) [number] = (fds),
-static const uint8_t fds_allowed[FRAME_TYPE_END] = {FRAME_TABLE(FRAME_FDS_ROW)};
+static const struct allowed {
+	uint16_t fds;
+	uint16_t flags;
+} allowed[FRAME_TYPE_END] = {
+#define FRAME_ROW(tag, number, fds, flags) [number] = {fds, flags},
+	FRAME_TABLE(FRAME_ROW)};
 
 void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD])
 {
@@ -26,6 +30,14 @@ void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD])
 	wbuf_u16(&w, f->flags);
 	wbuf_u16(&w, f->n_fds);
 	wbuf_u32(&w, f->len);
+}
+
+/* Each in its place; a body in a descriptor needs one, and an error is always whole. */
+static bool flags_fit(const struct frame *f)
+{
+	return !(f->flags & ~allowed[f->type].flags) &&
+	       (!(f->flags & FRAME_BODY_FD) || f->n_fds > 0) &&
+	       (f->flags & (FRAME_MORE | FRAME_ERROR)) != (FRAME_MORE | FRAME_ERROR);
 }
 
 /* The header in BUF, held against what really arrived: LEN bytes, F->n_fds descriptors.
@@ -43,10 +55,9 @@ static bool head_fits(struct frame *f, const uint8_t *buf, size_t len)
 	announced = rbuf_u16(&r);
 	f->len = rbuf_u32(&r);
 	f->body = r.p;
-	return !r.bad && rbuf_left(&r) == f->len && f->type > 0 &&
-	       f->type < FRAME_TYPE_END && announced == f->n_fds &&
-	       f->n_fds <= fds_allowed[f->type] && !(f->flags & ~FRAME_FLAGS) &&
-	       (!(f->flags & FRAME_BODY_FD) || f->n_fds > 0);
+	return !r.bad && rbuf_left(&r) == f->len && announced == f->n_fds &&
+	       f->type > 0 && f->type < FRAME_TYPE_END &&
+	       f->n_fds <= allowed[f->type].fds && flags_fit(f);
 }
 
 /* Take over every descriptor that came along; what exceeds our room is closed at once. */

@@ -29,7 +29,7 @@
 #define REPLY_BODY_MAX   (2 * 1024 * 1024)
 
 /*
- * X(tag, number, most descriptors)
+ * X(tag, number, most descriptors, flags that it may carry)
  *
  * HELLO      both ways, first: u64 table hash, u32 wire version
  * POLICY     worker to frontend: generation; descriptor: the sealed policy image; u32
@@ -41,24 +41,23 @@
  * SESSION    frontend to worker: what it says happened on the channel, msg_session_note
  * LOG        confined process to worker: u8 level, text
  */
-#define FRAME_TABLE(X)   \
-	X(HELLO, 1, 0)   \
-	X(POLICY, 2, 1)  \
-	X(REQUEST, 3, 2) \
-	X(REPLY, 4, 2)   \
-	X(ABANDON, 5, 0) \
-	X(SESSION, 6, 0) \
-	X(LOG, 7, 0)
+#define FRAME_TABLE(X)                                                   \
+	X(HELLO, 1, 0, 0)                                                \
+	X(POLICY, 2, 1, 0)                                               \
+	X(REQUEST, 3, 2, FRAME_BODY_FD | FRAME_REFUSED | FRAME_BAD_ARGS) \
+	X(REPLY, 4, 2, FRAME_MORE | FRAME_ERROR)                         \
+	X(ABANDON, 5, 0, 0)                                              \
+	X(SESSION, 6, 0, 0)                                              \
+	X(LOG, 7, 0, 0)
 
-#define FRAME_ENUM(tag, number, fds) FRAME_##tag = (number),
+#define FRAME_ENUM(tag, number, fds, flags) FRAME_##tag = (number),
 enum frame_type { FRAME_TABLE(FRAME_ENUM) FRAME_TYPE_END };
 
-#define FRAME_MORE     1u  /* REPLY: further fragments follow */
+#define FRAME_MORE     1u  /* REPLY: further fragments follow; not after an error */
 #define FRAME_ERROR    2u  /* REPLY: body is an error */
 #define FRAME_BODY_FD  4u  /* REQUEST: the body is in the first descriptor */
 #define FRAME_REFUSED  8u  /* REQUEST: the sender's copy of the policy refuses it */
 #define FRAME_BAD_ARGS 16u /* REQUEST: arguments do not fit the table; no body */
-#define FRAME_FLAGS    31u
 
 #define WIRE_VERSION 1
 

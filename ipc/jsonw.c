@@ -14,6 +14,9 @@
 
 #define REPLACEMENT 0xFFFDu
 
+/* Text goes out in pieces, so that a buffer that runs full holds all but the last. */
+#define RUN_MAX 128
+
 /* Length of a sequence by its first byte's upper five bits; 0: no first byte. */
 static const uint8_t utf8_len[32] = {
 	1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* 0xxxxxxx */
@@ -100,7 +103,7 @@ void jsonw_str(struct wbuf *w, const char *s, size_t len)
 	while (at < len && !w->bad) {
 		size_t run = at;
 
-		while (run < len && is_plain(p[run]))
+		while (run < len && run - at < RUN_MAX && is_plain(p[run]))
 			run++;
 		wbuf_put(w, p + at, run - at);
 		at = run;

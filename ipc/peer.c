@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "ipc/ops.h"
 
@@ -194,9 +195,13 @@ static int enqueue(struct peer *p, const struct frame *f)
 		p->out_tail = &o->next;
 		p->out_bytes += bytes;
 	} else {
-		/* on_gone must not come from within the caller's send: by the loop. */
+		/*
+		 * on_gone must not come from within the caller's send: by the loop. A
+		 * peer that neither reads nor writes gives it no event, so we hang up.
+		 */
 		p->dead = true;
 		queue_clear(p);
+		shutdown(p->source.fd, SHUT_RDWR);
 	}
 	loop_events(p->loop, &p->source, EPOLLIN | EPOLLOUT);
 	return o ? 0 : -1;

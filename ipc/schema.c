@@ -305,8 +305,12 @@ static bool show_num(struct rbuf *r, const struct field *f, struct view *v,
 static bool show_bool(struct rbuf *r, const struct field *f, struct view *v,
 		      struct wbuf *w)
 {
-	(void)f, (void)v;
-	jsonw_bool(w, rbuf_u8(r));
+	struct v_bool val;
+
+	(void)v;
+	if (!get_bool(r, f, NULL, &val))
+		return false;
+	jsonw_bool(w, val.v);
 	return true;
 }
 
@@ -315,8 +319,8 @@ static bool show_str(struct rbuf *r, const struct field *f, struct view *v,
 {
 	struct v_str str;
 
-	(void)f, (void)v;
-	if (!get_bytes(r, &str))
+	(void)v;
+	if (!get_str(r, f, NULL, &str))
 		return false;
 	jsonw_str(w, str.p, str.len);
 	return true;
@@ -348,34 +352,32 @@ static bool show_bulk(struct rbuf *r, const struct field *f, struct view *v,
 	return rbuf_left(bulk) == size;
 }
 
-static bool show_name(uint64_t index, const struct field *f, struct wbuf *w)
-{
-	if (index >= f->names->n)
-		return false;
-	jsonw_cstr(w, f->names->v[index]);
-	return true;
-}
-
 static bool show_enum(struct rbuf *r, const struct field *f, struct view *v,
 		      struct wbuf *w)
 {
+	struct v_enum val;
+
 	(void)v;
-	return show_name(rbuf_u8(r), f, w);
+	if (!get_enum(r, f, NULL, &val))
+		return false;
+	jsonw_cstr(w, f->names->v[val.v]);
+	return true;
 }
 
 static bool show_alt(struct rbuf *r, const struct field *f, struct view *v,
 		     struct wbuf *w)
 {
-	bool named = rbuf_u8(r);
-	int64_t value = (int64_t)rbuf_u64(r);
+	struct v_alt alt;
 
 	(void)v;
-	if (named)
-		return show_name((uint64_t)value, f, w);
-	if (f->kind == K_INT_OR_ENUM)
-		jsonw_i64(w, value);
+	if (!get_alt(r, f, NULL, &alt))
+		return false;
+	if (alt.named)
+		jsonw_cstr(w, f->names->v[alt.v]);
+	else if (f->kind == K_INT_OR_ENUM)
+		jsonw_i64(w, alt.v);
 	else
-		jsonw_bool(w, value);
+		jsonw_bool(w, alt.v);
 	return true;
 }
 

@@ -75,6 +75,7 @@ static const struct sc_rule rules[] = {
 	ALLOW(accept4,           F,       "next client of a listening channel"),
 	ALLOW(socketpair,            W,   "a reply socket for each child",
 	      IS(0, AF_UNIX)),
+	ALLOW(shutdown,          F|I|W,   "hang up on a peer that does not read"),
 	ALLOW(close,             ALL,     "descriptors"),
 
 	/* ---- descriptors and memfds ---- */

@@ -35,9 +35,13 @@ static int body_map(int fd, struct body *b)
 {
 	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	int have = fcntl(fd, F_GET_SEALS); /* fails on whatever is no memfd */
-	off_t size = lseek(fd, 0, SEEK_END);
+	off_t size;
 
-	if (have < 0 || (have & seals) != seals || size <= 0 || size > REQUEST_BODY_MAX)
+	/* First: to seek in a file of a file system that hangs would hang us. */
+	if (have < 0 || (have & seals) != seals)
+		return -1;
+	size = lseek(fd, 0, SEEK_END);
+	if (size <= 0 || size > REQUEST_BODY_MAX)
 		return -1;
 	b->map_len = (size_t)size;
 	b->map = mmap(NULL, b->map_len, PROT_READ, MAP_PRIVATE, fd, 0);

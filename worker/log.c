@@ -44,14 +44,17 @@ void worker_log_for(struct worker *w, const char *process, const struct frame *f
 {
 	uint8_t buf[LOG_LINE_MAX * 2];
 	struct wbuf line = wbuf_fixed(buf, sizeof(buf));
+	struct rbuf text = rbuf_of(f->body, f->len);
 
 	if (!bucket_take(&w->lines, now_ms()))
 		return;
 
+	rbuf_u8(&text); /* the level */
 	wbuf_text(&line, process);
 	wbuf_text(&line, ": ");
 	/* A JSON string is ASCII without control characters, whatever went in. */
-	jsonw_str(&line, (const char *)f->body, min_size(f->len, LOG_LINE_MAX / 4));
+	jsonw_str(&line, (const char *)text.p,
+		  min_size(rbuf_left(&text), LOG_LINE_MAX / 4));
 	wbuf_text(&line, "\n");
 	if (!line.bad)
 		sink_put(&w->sink, SINK_LOG, line.p, line.len);

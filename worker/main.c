@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "ipc/launch.h"
 #include "sandbox/sandbox.h"
@@ -30,6 +31,7 @@ static int parse(int argc, char **argv, struct settings *s)
 	};
 	int c;
 
+	opterr = 0; /* one line is enough, and it is ours */
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'p')
 			s->profile = optarg;
@@ -141,8 +143,19 @@ static int serve(struct worker *w, uint64_t caps, int audit_fd)
 	if (launch_ready(w) < 0)
 		return EXIT_PEER_GONE;
 	status = loop_run(&w->loop);
+	requests_stop(w);
 	record_stop(w, status < 0 ? "failure of its own" : "the supervisor ended");
 	return status < 0 ? EXIT_SYSTEM : status;
+}
+
+/* The supervisor gives us one; a person at a terminal does not. */
+static bool has_socket(void)
+{
+	int type;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(LAUNCH_FD_SOCKET, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	       type == SOCK_SEQPACKET;
 }
 
 int main(int argc, char **argv)
@@ -155,9 +168,9 @@ int main(int argc, char **argv)
 
 	if (!w)
 		return fail(EXIT_SYSTEM, "out of memory", NULL);
-	if (parse(argc, argv, &settings) < 0)
-		return fail(EXIT_CONFIG, "postern-worker is started by postern only",
-			    NULL);
+	if (parse(argc, argv, &settings) < 0 || !has_socket())
+		return fail(EXIT_CONFIG,
+			    "postern-worker is started by postern, not by hand", NULL);
 	w->verbose = settings.verbose;
 	status = load_policy(w, settings.profile);
 	if (status)

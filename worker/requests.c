@@ -123,6 +123,21 @@ void requests_orphan(struct worker *w)
 	}
 }
 
+void requests_stop(struct worker *w)
+{
+	struct err e;
+
+	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		struct request *rq = &w->requests[i];
+
+		if (!rq->serial)
+			continue;
+		err_set(&e, ERR_GENERIC, "%s: the agent stops",
+			op_by_number(rq->op)->name);
+		request_fail(w, rq, &e);
+	}
+}
+
 /* ---- deadlines -----------------------------------------------------------------------
  */
 

@@ -153,6 +153,8 @@ void request_fail(struct worker *w, struct request *rq, const struct err *e);
 void request_abandon(struct worker *w, uint32_t id);
 /* The frontend is gone, and with it whoever waited. */
 void requests_orphan(struct worker *w);
+/* We end: no op child may stay behind without anybody who knows of it. */
+void requests_stop(struct worker *w);
 
 int requests_init(struct worker *w);
 /* Set the timer to the next deadline. */
