@@ -39,7 +39,7 @@ struct options {
 	bool sync;
 };
 
-/* ---- the connection ------------------------------------------------------------- */
+/* ---- the connection ---- */
 
 struct link {
 	int fd;
@@ -176,7 +176,7 @@ static enum waited link_line(struct link *l, struct rbuf *out, uint64_t deadline
 	return LINE;
 }
 
-/* ---- the handshake -------------------------------------------------------------- */
+/* ---- the handshake ---- */
 
 /* Is LINE the answer to a delimited sync with ID? What stands before 0xFF is garbage. */
 static bool is_sync_reply(const char *line, size_t len, double id)
@@ -218,7 +218,7 @@ static enum waited handshake(struct link *l)
 	return w;
 }
 
-/* ---- the request ---------------------------------------------------------------- */
+/* ---- the request ---- */
 
 static int read_input(struct wbuf *w)
 {
@@ -291,7 +291,7 @@ static bool expects_no_reply(const struct wbuf *request)
 	return number != OP_NONE && op_by_number(number)->flags & OPF_NO_REPLY;
 }
 
-/* ---- the reply ------------------------------------------------------------------ */
+/* ---- the reply ---- */
 
 static int judge(const char *line, size_t len)
 {
@@ -341,7 +341,7 @@ static int converse(struct link *l, const struct options *o, const struct wbuf *
 	return ctl_fail("%s: %s", o->socket, wait_errors[w]);
 }
 
-/* ---- the command line ----------------------------------------------------------- */
+/* ---- the command line ---- */
 
 static int help(void)
 {

@@ -52,8 +52,7 @@ static int wrong_type(struct place *at, const char *expected)
 		       expected);
 }
 
-/* ---- one function per kind of value -------------------------------------------------
- */
+/* ---- one function per kind of value ---- */
 
 typedef int arg_fn(struct place *at, const struct field *f, const cJSON *j,
 		   struct wbuf *w);
@@ -274,8 +273,7 @@ static arg_fn *const kinds[K_COUNT] = {
 	[K_LIST_STR] = arg_list_str,
 };
 
-/* ---- an object against its schema ----------------------------------------------------
- */
+/* ---- an object against its schema ---- */
 
 static int member(struct place *at, const cJSON *j, const struct field *f, struct wbuf *w)
 {

@@ -6,10 +6,8 @@
  * May touch: memfds of its own
  * Must not:  leave a memfd open that no request owns
  */
-#include <fcntl.h>
-#include <sys/mman.h>
-
 #include "frontend/frontend.h"
+#include "ipc/memfd.h"
 
 static void drop(struct scan_sink *s)
 {
@@ -24,7 +22,7 @@ static int begin(struct scan_sink *s)
 	struct bulk *b = CONTAINER_OF(s, struct bulk, sink);
 
 	drop(s);
-	b->fd = memfd_create("postern-bulk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	b->fd = memfd_open("postern-bulk");
 	return b->fd < 0 ? -1 : 0;
 }
 
@@ -32,6 +30,8 @@ static int put(struct scan_sink *s, const uint8_t *p, size_t len)
 {
 	struct bulk *b = CONTAINER_OF(s, struct bulk, sink);
 
+	if (len > b->room - b->size)
+		return -1;
 	while (len) {
 		ssize_t n = write(b->fd, p, len);
 
@@ -49,16 +49,16 @@ void bulk_init(struct bulk *b)
 	*b = (struct bulk){
 		.sink = {.begin = begin, .write = put, .drop = drop},
 		.fd = -1,
+		.room = BULK_MAX,
 	};
 }
 
 int bulk_take(struct bulk *b)
 {
-	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	CLEANUP(close_p) int fd = TAKE_FD(b->fd);
 
 	b->size = 0;
-	if (fd < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
+	if (fd < 0 || memfd_seal(fd) < 0)
 		return -1;
 	return TAKE_FD(fd);
 }

@@ -19,8 +19,7 @@
 #include "frontend/frontend.h"
 #include "ipc/launch.h"
 
-/* ---- out
- * -------------------------------------------------------------------------------- */
+/* ---- out ---- */
 
 static void out_clear(struct channel *c)
 {
@@ -29,67 +28,64 @@ static void out_clear(struct channel *c)
 	c->cut = false;
 }
 
-/* A written buffer is emptied; a large one is given back. */
+/*
+ * What was written makes room: the buffer holds what is pending and never more, however
+ * long the host keeps it from running empty. A large one is given back.
+ */
 static void out_settle(struct channel *c)
 {
-	c->out.len = c->out_done = 0;
-	c->cut = false;
-	if (c->out.cap > OUT_HIGH)
+	c->out.len = channel_pending(c);
+	if (c->out.len)
+		memmove(c->out.p, c->out.p + c->out_done, c->out.len);
+	else if (c->out.cap > OUT_HIGH)
 		wbuf_free(&c->out);
-}
-
-/*
- * What was written makes room for what is answered before a slow reader has taken all.
- * Each time less is moved than was written.
- */
-static void out_compact(struct channel *c)
-{
-	size_t pending = channel_pending(c);
-
-	if (c->out_done < OUT_HIGH || pending >= OUT_HIGH)
-		return;
-	memmove(c->out.p, c->out.p + c->out_done, pending);
-	c->out.len = pending;
 	c->out_done = 0;
 }
 
 /* 0: all is written, or the rest waits for room. -1: nobody is there to read it. */
 static int out_flush(struct channel *c)
 {
-	while (channel_pending(c)) {
-		ssize_t n = write(c->link.fd, c->out.p + c->out_done, channel_pending(c));
+	ssize_t n = 0;
 
+	while (channel_pending(c) && n >= 0) {
+		n = write(c->link.fd, c->out.p + c->out_done, channel_pending(c));
 		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n < 0)
-			return -1;
-		c->out_done += (size_t)n;
-		c->cut = c->out.p[c->out_done - 1] != '\n';
+			n = 0;
+		if (n > 0) {
+			c->out_done += (size_t)n;
+			c->cut = c->out.p[c->out_done - 1] != '\n';
+		}
 	}
-	if (channel_pending(c))
-		out_compact(c);
-	else
-		out_settle(c);
+	if (n < 0 && errno != EAGAIN)
+		return -1;
+	out_settle(c);
 	return 0;
 }
 
-/* ---- the client comes and goes
- * ------------------------------------------------------------ */
+/* ---- the client comes and goes ---- */
 
 static int watch(struct frontend *f);
 
-/* Nobody reads any more what is waiting to be written. */
-static void client_gone(struct frontend *f)
+/*
+ * Nobody reads any more what waits to be written. What the client asked for is carried
+ * out all the same, and now: an order must not lie about until somebody else comes.
+ */
+static void client_left(struct frontend *f)
 {
 	session_end(f);
-	scan_reset(f->scan);
 	out_clear(&f->channel);
-	f->channel.in_at = f->channel.in_len = 0;
+	queue_pump(f);
 }
 
-static void disconnect(struct frontend *f)
+/* And it will send no more: what it left half-said is of no use. */
+static void client_gone(struct frontend *f)
+{
+	f->channel.in_at = f->channel.in_len = 0;
+	scan_reset(f->scan);
+	client_left(f);
+}
+
+static int disconnect(struct frontend *f)
 {
 	struct channel *c = &f->channel;
 	int fd = c->link.fd;
@@ -98,19 +94,28 @@ static void disconnect(struct frontend *f)
 	loop_remove(&f->loop, &c->link);
 	close_p(&fd);
 	c->eof = false;
-	loop_events(&f->loop, &c->listener, EPOLLIN);
+	return loop_events(&f->loop, &c->listener, EPOLLIN);
 }
 
-/* ---- in
- * ------------------------------------------------------------------------------------ */
+/* ---- in ---- */
 
-/* Scan what was read until the queue is full. Returns a loop result. */
+/* Is there a place for what the next bytes ask for? */
+static bool has_room(const struct frontend *f)
+{
+	return !queue_full(&f->queue) && channel_pending(&f->channel) < OUT_HIGH;
+}
+
+static bool has_input(const struct channel *c)
+{
+	return c->in_at < c->in_len;
+}
+
+/* Scan what was read as long as there is room. Returns a loop result. */
 static int scan_input(struct frontend *f)
 {
 	struct channel *c = &f->channel;
 
-	while (c->in_at < c->in_len && !queue_full(&f->queue) &&
-	       channel_pending(c) < OUT_HIGH) {
+	while (has_input(c) && has_room(f)) {
 		enum scan_event event;
 		struct item *it;
 
@@ -127,27 +132,6 @@ static int scan_input(struct frontend *f)
 		queue_pump(f);
 	}
 	return 0;
-}
-
-static bool wants_input(const struct frontend *f)
-{
-	const struct channel *c = &f->channel;
-
-	return c->in_at == c->in_len && !queue_full(&f->queue) &&
-	       channel_pending(c) < OUT_HIGH;
-}
-
-/* The port's host is away, or the client will send no more. */
-static void end_of_input(struct frontend *f)
-{
-	struct channel *c = &f->channel;
-
-	if (c->port) {
-		c->away = true;
-		client_gone(f);
-	} else {
-		c->eof = true;
-	}
 }
 
 enum input { INPUT_READ, INPUT_NONE, INPUT_END, INPUT_LOST };
@@ -172,10 +156,19 @@ static enum input read_input(struct frontend *f)
 /* A port that fails is the supervisor's to open anew; a connection just ends. */
 static int lost(struct frontend *f)
 {
-	if (f->channel.port)
-		return loop_stop(&f->loop, EXIT_CHANNEL), 0;
-	disconnect(f);
+	if (!f->channel.port)
+		return disconnect(f);
+	loop_stop(&f->loop, EXIT_CHANNEL);
 	return 0;
+}
+
+/* The port's host is away, or the client will send no more. */
+static void end_of_input(struct frontend *f)
+{
+	f->channel.away = f->channel.port;
+	f->channel.eof = !f->channel.port;
+	if (f->channel.port)
+		client_gone(f);
 }
 
 /*
@@ -187,31 +180,36 @@ static int work(struct frontend *f)
 {
 	struct channel *c = &f->channel;
 
-	for (;;) {
+	do {
 		if (scan_input(f) < 0)
 			return -1;
 		queue_pump(f);
-		if (!channel_pending(c))
-			return 0;
-		if (out_flush(c) < 0)
+		if (channel_pending(c) && out_flush(c) < 0)
 			return lost(f);
-		if (channel_pending(c))
-			return 0;
-	}
+	} while (!channel_pending(c) && c->link.fd >= 0 && has_input(c) && has_room(f));
+	return 0;
 }
+
+/* Reads in a row before others get their turn: a host can write faster than we read. */
+#define READS_MAX 16
 
 static int turn(struct frontend *f)
 {
 	struct channel *c = &f->channel;
 	enum input input = INPUT_READ;
 
-	while (input == INPUT_READ) {
+	for (int i = 0; input == INPUT_READ; i++) {
 		int r = work(f);
 
 		if (r < 0 || c->link.fd < 0)
 			return r;
-		if (c->eof || !wants_input(f))
+		if (c->eof || has_input(c) || !has_room(f))
 			break;
+		if (i == READS_MAX) {
+			/* Asking anew gives a new edge if there is more. */
+			c->link.events = 0;
+			break;
+		}
 		input = read_input(f);
 	}
 	if (input == INPUT_LOST)
@@ -221,38 +219,34 @@ static int turn(struct frontend *f)
 	return watch(f);
 }
 
-/* ---- readiness
- * ------------------------------------------------------------------------------ */
+/* ---- readiness ---- */
 
 /* Ask for what can be used, and end a connection that is finished. */
 static int watch(struct frontend *f)
 {
 	struct channel *c = &f->channel;
-	uint32_t events = 0;
+	uint32_t events = c->port ? EPOLLET : 0;
 
-	if (!c->port && c->eof && !channel_pending(c) && !queue_owes(f) &&
-	    c->in_at == c->in_len) {
-		disconnect(f);
-		return 0;
-	}
-	if (wants_input(f) && !c->eof)
+	if (c->eof && !channel_pending(c) && !has_input(c) && !queue_owes(f))
+		return disconnect(f);
+	if (!c->eof && !has_input(c) && has_room(f))
 		events |= EPOLLIN;
 	if (channel_pending(c) || c->away)
 		events |= EPOLLOUT;
-	if (c->port)
-		events |= EPOLLET;
 	return loop_events(&f->loop, &c->link, events);
 }
 
 static int link_event(struct source *s, uint32_t events)
 {
 	struct frontend *f = CONTAINER_OF(s, struct frontend, channel.link);
+	bool hung_up = events & (EPOLLHUP | EPOLLERR);
 
 	/* Both directions are closed: whoever asked cannot be answered. */
-	if (!f->channel.port && events & (EPOLLHUP | EPOLLERR) && !(events & EPOLLIN)) {
-		disconnect(f);
-		return 0;
-	}
+	if (hung_up && !f->channel.port && !(events & EPOLLIN))
+		return disconnect(f);
+	/* The host went, perhaps with our buffers full: what it left would never go. */
+	if (hung_up && f->channel.port)
+		client_left(f);
 	return turn(f);
 }
 
@@ -263,8 +257,9 @@ static int listener_event(struct source *s, uint32_t events)
 	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
+	/* Out of descriptors: it would be asked again at once, for ever. */
 	if (fd < 0)
-		return 0;
+		return errno == EMFILE || errno == ENFILE ? -1 : 0;
 	if (loop_add(&f->loop, &f->channel.link, fd, EPOLLIN, link_event) < 0)
 		return -1;
 	TAKE_FD(fd);

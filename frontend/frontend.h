@@ -22,7 +22,9 @@
 
 /* Input is not read while this much is waiting to be answered. */
 #define QUEUE_ITEMS_MAX 256
-#define QUEUE_BYTES_MAX (4u * 1024 * 1024)
+#define QUEUE_BYTES_MAX (8u * 1024 * 1024)
+/* Decoded bulk data of all requests that wait: one message's worth (protocol 1.8). */
+#define BULK_MAX (48u * 1024 * 1024)
 /* Nothing more is answered while this much is waiting to be written. */
 #define OUT_HIGH (256 * 1024)
 /* No output buffer ever exceeds this: one reply in its longest form. */
@@ -37,8 +39,7 @@
 struct item {
 	struct item *next;
 	uint64_t session;
-	uint64_t since_ms; /* received; once it is under way: sent to the worker */
-	bool resync;       /* sync, sync-delimited, 0xFF: its client began anew */
+	bool resync; /* sync, sync-delimited, 0xFF: its client began anew */
 
 	const struct op *op; /* NULL: only `error` is owed */
 	uint32_t number;
@@ -46,10 +47,13 @@ struct item {
 	uint32_t generation; /* of the policy copy that was asked */
 	char *id;            /* as it goes back; NULL if the request had none */
 	size_t id_len;
-	struct wbuf args;  /* encoded */
-	int bulk_fd;       /* sealed memfd of the bulk argument, or -1 */
+	struct wbuf args; /* encoded */
+	int bulk_fd;      /* sealed memfd of the bulk argument, or -1 */
+	uint64_t bulk_size;
 	struct err *error; /* the error reply, or what is wrong with the arguments */
 
+	uint64_t received_ms;
+	uint64_t sent_ms;
 	uint32_t request;   /* number at the worker; 0: not sent yet */
 	struct wbuf result; /* fragments so far */
 };
@@ -59,13 +63,16 @@ struct queue {
 	struct item **tail;
 	uint32_t items;
 	size_t bytes;
+	uint64_t bulk;    /* bytes in their memfds */
 	uint32_t resyncs; /* items that say that their client began anew */
+	bool passing;     /* an operation was abandoned for a resync not yet answered */
 };
 
 struct bulk {
 	struct scan_sink sink;
 	int fd; /* memfd being filled, or -1 */
 	uint64_t size;
+	uint64_t room; /* bytes it may take at present */
 };
 
 /* The channel: a port that stays, or a listener and one connection at a time. */
@@ -105,7 +112,7 @@ struct frontend {
 	uint32_t last_request;
 };
 
-/* ---- channel.c -------------------------------------------------------------------- */
+/* ---- channel.c ---- */
 
 /* FD is the port, or the listening socket. The channel reads only after channel_go. */
 int channel_init(struct frontend *f, int fd, bool port);
@@ -117,7 +124,7 @@ static inline size_t channel_pending(const struct channel *c)
 	return c->out.len - c->out_done;
 }
 
-/* ---- request.c: from text to item -------------------------------------------------- */
+/* ---- request.c: from text to item ---- */
 
 /* The request that the scanner holds. NULL: out of memory. */
 struct item *request_item(struct frontend *f);
@@ -125,7 +132,7 @@ struct item *request_item(struct frontend *f);
 struct item *error_item(struct frontend *f);
 void item_free(struct item *it);
 
-/* ---- args.c: JSON arguments against the table -------------------------------------- */
+/* ---- args.c: JSON arguments against the table ---- */
 
 struct cJSON;
 
@@ -137,8 +144,7 @@ struct cJSON;
 int args_encode(const struct scan *scan, const struct cJSON *args, const struct schema *s,
 		struct wbuf *w, struct err *e);
 
-/* ---- queue.c ------------------------------------------------------------------------
- */
+/* ---- queue.c ---- */
 
 void queue_init(struct queue *q);
 void queue_put(struct frontend *f, struct item *it);
@@ -146,16 +152,15 @@ static inline bool queue_full(const struct queue *q)
 {
 	return q->items >= QUEUE_ITEMS_MAX || q->bytes >= QUEUE_BYTES_MAX;
 }
-/* Answer what can be answered. Returns a loop result. */
-int queue_pump(struct frontend *f);
+/* Answer what can be answered. */
+void queue_pump(struct frontend *f);
 /* A REPLY frame of the worker. */
 int queue_reply(struct frontend *f, const struct frame *frame);
 int queue_timer(struct timer *t);
 /* Does anything of the present session wait? */
 bool queue_owes(const struct frontend *f);
 
-/* ---- session.c -----------------------------------------------------------------------
- */
+/* ---- session.c ---- */
 
 /* Answer a session command: its encoded result goes to OUT. */
 void session_answer(struct frontend *f, const struct item *it, struct wbuf *out);
@@ -164,21 +169,18 @@ void session_end(struct frontend *f);
 /* One more malformed input; told to the worker at most once a second. */
 void session_malformed(struct frontend *f, const struct err *e);
 
-/* ---- reply.c -------------------------------------------------------------------------
- */
+/* ---- reply.c ---- */
 
 void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result);
 void reply_error(struct frontend *f, const struct item *it, const struct err *e);
 
-/* ---- bulk.c --------------------------------------------------------------------------
- */
+/* ---- bulk.c ---- */
 
 void bulk_init(struct bulk *b);
 /* The filled memfd, sealed; the caller's from now on. -1 if it cannot be sealed. */
 int bulk_take(struct bulk *b);
 
-/* ---- budget.c ------------------------------------------------------------------------
- */
+/* ---- budget.c ---- */
 
 /* Bound what the JSON tree may take, for good: bytes over all that is allocated. */
 void budget_install(size_t bytes);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #include "frontend/frontend.h"
 #include "ipc/launch.h"
@@ -81,16 +80,6 @@ static int status_of(const struct frontend *f, int result)
 	return result < 0 ? EXIT_SYSTEM : result;
 }
 
-/* The supervisor gives us one; a person at a terminal does not. */
-static bool has_socket(void)
-{
-	int type;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(LAUNCH_FD_SOCKET, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	       type == SOCK_SEQPACKET;
-}
-
 int main(int argc, char **argv)
 {
 	struct frontend *f = calloc(1, sizeof(*f));
@@ -98,7 +87,7 @@ int main(int argc, char **argv)
 	bool port;
 
 	if (argc != 2 || (!streq(argv[1], "--port") && !streq(argv[1], "--listen")) ||
-	    !has_socket()) {
+	    !launched()) {
 		fputs("postern-frontend: started by postern, not by hand\n", stderr);
 		return EXIT_CONFIG;
 	}

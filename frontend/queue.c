@@ -11,15 +11,14 @@
  * nobody waits for it any more. It is abandoned: the worker is told, its reply is never
  * sent, and the queue goes on.
  */
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "frontend/frontend.h"
+#include "ipc/memfd.h"
 
 static size_t weight(const struct item *it)
 {
-	return sizeof(*it) + it->id_len + it->args.cap;
+	return sizeof(*it) + it->id_len + it->args.len;
 }
 
 void queue_init(struct queue *q)
@@ -35,11 +34,14 @@ void queue_put(struct frontend *f, struct item *it)
 	q->tail = &it->next;
 	q->items++;
 	q->bytes += weight(it);
+	q->bulk += it->bulk_size;
 	q->resyncs += it->resync;
+	f->bulk.room = BULK_MAX - q->bulk;
 }
 
-static void pop(struct queue *q)
+static void pop(struct frontend *f)
 {
+	struct queue *q = &f->queue;
 	struct item *it = q->head;
 
 	q->head = it->next;
@@ -47,7 +49,11 @@ static void pop(struct queue *q)
 		q->tail = &q->head;
 	q->items--;
 	q->bytes -= weight(it);
+	q->bulk -= it->bulk_size;
 	q->resyncs -= it->resync;
+	if (it->resync)
+		q->passing = false;
+	f->bulk.room = BULK_MAX - q->bulk;
 	item_free(it);
 }
 
@@ -64,21 +70,7 @@ bool queue_owes(const struct frontend *f)
 	return false;
 }
 
-/* ---- to the worker
- * ---------------------------------------------------------------------- */
-
-/* A body too long for a frame, as a sealed memfd. */
-static int body_memfd(const struct wbuf *body)
-{
-	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	CLEANUP(close_p)
-	int fd = memfd_create("postern-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0 || write(fd, body->p, body->len) != (ssize_t)body->len ||
-	    fcntl(fd, F_ADD_SEALS, seals) < 0)
-		return -1;
-	return TAKE_FD(fd);
-}
+/* ---- to the worker ---- */
 
 static void put_body(const struct item *it, struct wbuf *body)
 {
@@ -105,7 +97,7 @@ static int attach_body(struct frame *frame, const struct wbuf *body)
 		frame->len = (uint32_t)body->len;
 		return -1;
 	}
-	fd = body_memfd(body);
+	fd = memfd_of("postern-request", body->p, body->len);
 	frame->flags |= FRAME_BODY_FD;
 	frame->fds[frame->n_fds++] = fd;
 	return fd;
@@ -134,12 +126,11 @@ static int send_item(struct frontend *f, struct item *it)
 	if (body.p) /* may hold a password or a key */
 		explicit_bzero(body.p, body.cap);
 	it->request = frame.request;
-	it->since_ms = now_ms();
+	it->sent_ms = now_ms();
 	return r;
 }
 
-/* ---- the head of the queue
- * --------------------------------------------------------------- */
+/* ---- the head of the queue ---- */
 
 static void answer_session(struct frontend *f, const struct item *it)
 {
@@ -183,37 +174,47 @@ static void abandon(struct frontend *f, const struct item *it)
 }
 
 /*
+ * For how long nobody has been served by IT: since it was sent, as long as its client may
+ * still wait for it. Who has gone, or has seen an operation before it abandoned, waited
+ * for this one too, since it asked; so what is left behind by a client that gave up takes
+ * two seconds together and not each.
+ */
+static uint64_t age(const struct frontend *f, const struct item *it)
+{
+	bool waited = f->queue.passing || !is_live(f, it);
+
+	return now_ms() - (waited ? it->received_ms : it->sent_ms);
+}
+
+/*
  * The operation at the head: send it, or see whether it is still waited for. True if the
  * queue may go on to the next.
  */
 static bool advance(struct frontend *f, struct item *it)
 {
-	uint64_t age, received = it->since_ms;
 	struct err e;
+	uint64_t ms;
 
-	if (!it->request) {
-		if (send_item(f, it) < 0) {
-			err_set(&e, ERR_GENERIC, "%s cannot be passed on at present",
-				it->op->name);
+	if (!it->request && send_item(f, it) < 0) {
+		err_set(&e, ERR_GENERIC, "%s cannot be passed on at present",
+			it->op->name);
+		if (is_live(f, it))
 			reply_error(f, it, &e);
-			return true;
-		}
-		/* Who has gone waits since it asked, not since we came to it. */
-		if (!is_live(f, it))
-			it->since_ms = received;
+		return true;
 	}
 	if (!given_up(f, it))
 		return false;
-	age = now_ms() - it->since_ms;
-	if (age < ABANDON_MS) {
-		timer_arm_ms(&f->abandon, ABANDON_MS - age);
+	ms = age(f, it);
+	if (ms < ABANDON_MS) {
+		timer_arm_ms(&f->abandon, ABANDON_MS - ms);
 		return false;
 	}
 	abandon(f, it);
+	f->queue.passing = f->queue.resyncs > 0;
 	return true;
 }
 
-int queue_pump(struct frontend *f)
+void queue_pump(struct frontend *f)
 {
 	struct queue *q = &f->queue;
 
@@ -224,11 +225,10 @@ int queue_pump(struct frontend *f)
 			answer(f, it);
 		else if (!advance(f, it))
 			break;
-		pop(q);
+		pop(f);
 	}
 	if (!q->head)
 		timer_disarm(&f->abandon);
-	return 0;
 }
 
 int queue_timer(struct timer *t)
@@ -239,15 +239,13 @@ int queue_timer(struct timer *t)
 	return channel_resume(f);
 }
 
-/* ---- from the worker
- * ---------------------------------------------------------------------- */
+/* ---- from the worker ---- */
 
 static void reply_refused(struct frontend *f, const struct item *it)
 {
-	struct err e = {.cls = it->result.p[0]};
-	size_t len = min_size(it->result.len - 1, sizeof(e.desc) - 1);
+	struct err e;
 
-	memcpy(e.desc, it->result.p + 1, len);
+	err_get(&e, it->result.p, it->result.len);
 	/* The worker's refusal counts; only if it has none, what the arguments lack. */
 	if (it->flags & FRAME_BAD_ARGS && e.cls == ERR_GENERIC)
 		reply_error(f, it, it->error);
@@ -268,12 +266,12 @@ int queue_reply(struct frontend *f, const struct frame *frame)
 	if (frame->flags & FRAME_MORE)
 		return 0;
 	if (is_live(f, it)) {
-		if (frame->flags & FRAME_ERROR && it->result.len)
+		if (frame->flags & FRAME_ERROR)
 			reply_refused(f, it);
 		else
 			reply_result(f, it, &it->result);
 	}
-	pop(&f->queue);
+	pop(f);
 	queue_pump(f);
 	return channel_resume(f);
 }

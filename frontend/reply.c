@@ -8,6 +8,7 @@
  */
 #include "frontend/frontend.h"
 #include "ipc/jsonw.h"
+#include "ipc/launch.h"
 
 static void put_error(struct wbuf *w, const struct item *it, const struct err *e)
 {
@@ -55,10 +56,14 @@ void reply_error(struct frontend *f, const struct item *it, const struct err *e)
 	size_t mark = w->len;
 
 	put_error(w, it, e);
-	/* Only memory can fail here; a reply that is missing is better than half a one.
+	if (!w->bad)
+		return;
+	/*
+	 * Out of memory. Clients count replies, so one that is missing would shift all
+	 * that follow; a new frontend costs less.
 	 */
-	if (w->bad)
-		rewind_to(w, mark);
+	rewind_to(w, mark);
+	loop_stop(&f->loop, EXIT_SYSTEM);
 }
 
 void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result)

@@ -24,7 +24,7 @@ static struct item *item_new(const struct frontend *f)
 	if (!it)
 		return NULL;
 	it->session = f->session;
-	it->since_ms = now_ms();
+	it->received_ms = now_ms();
 	it->generation = f->generation;
 	it->bulk_fd = -1;
 	it->args = wbuf_growing(REQUEST_BODY_MAX);
@@ -75,8 +75,7 @@ static int item_id(struct item *it, struct scan_text id)
 	return 0;
 }
 
-/* ---- the envelope (protocol 1.2, 1.7 steps 5 to 8) ------------------------------------
- */
+/* ---- the envelope (protocol 1.2, 1.7 steps 5 to 8) ---- */
 
 struct envelope {
 	const cJSON *execute;
@@ -192,8 +191,10 @@ struct item *request_item(struct frontend *f)
 		return TAKE_PTR(it);
 	}
 	if (scan_request_bulk(f->scan, &size) == SCAN_BULK_OK &&
-	    !(it->flags & FRAME_BAD_ARGS))
+	    !(it->flags & FRAME_BAD_ARGS)) {
 		it->bulk_fd = bulk_take(&f->bulk);
+		it->bulk_size = size;
+	}
 	return TAKE_PTR(it);
 }
 

@@ -16,7 +16,6 @@ typedef enum answer run_fn(struct inspector *in, struct rbuf *args, struct wbuf 
 	RUN_DEFINE_##carrier(tag, args_t, result_t)
 #define RUN_DEFINE_BY_NOBODY(...)
 #define RUN_DEFINE_BY_FRONTEND(...)
-#define RUN_DEFINE_BY_WORKER(...)
 #define RUN_DEFINE_BY_CHILD(...)
 #define RUN_DEFINE_BY_INSPECTOR(tag, args_t, result_t)                        \
 	static enum answer run_##tag(struct inspector *in, struct rbuf *r,    \
@@ -39,7 +38,6 @@ OP_TABLE(RUN_DEFINE)
 	RUN_ROW_##carrier(tag, number)
 #define RUN_ROW_BY_NOBODY(...)
 #define RUN_ROW_BY_FRONTEND(...)
-#define RUN_ROW_BY_WORKER(...)
 #define RUN_ROW_BY_CHILD(...)
 #define RUN_ROW_BY_INSPECTOR(tag, number) [number] = run_##tag,
 static run_fn *const run_table[OP_MAX] = {OP_TABLE(RUN_ROW)};

@@ -39,7 +39,6 @@ struct inspector {
 	INSPECT_DECL_##carrier(tag, args_t, result_t)
 #define INSPECT_DECL_BY_NOBODY(...)
 #define INSPECT_DECL_BY_FRONTEND(...)
-#define INSPECT_DECL_BY_WORKER(...)
 #define INSPECT_DECL_BY_CHILD(...)
 #define INSPECT_DECL_BY_INSPECTOR(tag, args_t, result_t)                         \
 	int inspect_##tag(struct inspector *in, const struct msg_##args_t *args, \

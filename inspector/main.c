@@ -25,11 +25,10 @@ struct server {
 
 static void send_error(struct peer *worker, const struct frame *f, const struct err *e)
 {
-	uint8_t body[1 + ERR_DESC_MAX];
+	uint8_t body[ERR_BODY_MAX];
 	struct wbuf w = wbuf_fixed(body, sizeof(body));
 
-	wbuf_u8(&w, (uint8_t)e->cls);
-	wbuf_text(&w, e->desc);
+	err_put(&w, e);
 	peer_reply(worker, f->op, f->request, FRAME_ERROR, w.p, w.len);
 }
 
@@ -87,15 +86,6 @@ static int set_up(struct server *s)
 	return peer_open(&s->worker, &s->loop, LAUNCH_FD_SOCKET, on_frame, on_gone);
 }
 
-static bool has_socket(void)
-{
-	int type;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(LAUNCH_FD_SOCKET, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	       type == SOCK_SEQPACKET;
-}
-
 int main(int argc, char **argv)
 {
 	static struct server server;
@@ -103,7 +93,7 @@ int main(int argc, char **argv)
 	int r;
 
 	(void)argv;
-	if (argc > 1 || !has_socket()) {
+	if (argc > 1 || !launched()) {
 		fputs("postern-inspector: started by postern, not by hand\n", stderr);
 		return EXIT_CONFIG;
 	}

@@ -16,7 +16,7 @@
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)
 
-/* ---- a rule: CET-1CEST,M3.5.0,M10.5.0/3 ----------------------------------------- */
+/* ---- a rule: CET-1CEST,M3.5.0,M10.5.0/3 ---- */
 
 /* The day of a change, and the time on it. */
 struct change {
@@ -249,7 +249,7 @@ bool tz_of_rule(const char *rule, size_t len, int64_t now, struct tz_local *out)
 	return true;
 }
 
-/* ---- a file --------------------------------------------------------------------- */
+/* ---- a file ---- */
 
 /* One data block: its counts, then where its arrays begin. */
 struct block {

@@ -74,3 +74,22 @@ void err_fill_errno(struct err *e, int errnum, const char *fmt, ...)
 	fill(e, ERR_GENERIC, errnum, fmt, ap);
 	va_end(ap);
 }
+
+void err_put(struct wbuf *w, const struct err *e)
+{
+	wbuf_u8(w, (uint8_t)e->cls);
+	wbuf_text(w, e->desc);
+}
+
+void err_get(struct err *e, const uint8_t *body, size_t len)
+{
+	struct rbuf r = rbuf_of(body, len);
+	uint8_t cls = rbuf_u8(&r);
+	size_t text = min_size(rbuf_left(&r), ERR_DESC_MAX - 1);
+
+	*e = (struct err){.cls = cls == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_GENERIC};
+	if (text)
+		memcpy(e->desc, r.p, text);
+	else
+		err_fill(e, e->cls, "the operation failed");
+}

@@ -32,12 +32,15 @@ void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD])
 	wbuf_u32(&w, f->len);
 }
 
-/* Each in its place; a body in a descriptor needs one, and an error is always whole. */
+/*
+ * Each in its place; a body in a descriptor needs one. A fragment before the last has
+ * content, or they could go on for ever, and an error is always whole.
+ */
 static bool flags_fit(const struct frame *f)
 {
 	return !(f->flags & ~allowed[f->type].flags) &&
 	       (!(f->flags & FRAME_BODY_FD) || f->n_fds > 0) &&
-	       (f->flags & (FRAME_MORE | FRAME_ERROR)) != (FRAME_MORE | FRAME_ERROR);
+	       (!(f->flags & FRAME_MORE) || (f->len > 0 && !(f->flags & FRAME_ERROR)));
 }
 
 /* The header in BUF, held against what really arrived: LEN bytes, F->n_fds descriptors.

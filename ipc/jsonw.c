@@ -107,7 +107,7 @@ void jsonw_str(struct wbuf *w, const char *s, size_t len)
 			run++;
 		wbuf_put(w, p + at, run - at);
 		at = run;
-		if (at < len)
+		if (at < len && !is_plain(p[at]))
 			at += put_special(w, p + at, len - at);
 	}
 	wbuf_u8(w, '"');

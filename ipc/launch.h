@@ -13,6 +13,8 @@
 #ifndef POSTERN_IPC_LAUNCH_H
 #define POSTERN_IPC_LAUNCH_H
 
+#include <stdbool.h>
+
 /* worker: socket to the supervisor. frontend, inspector: socket to the worker. */
 #define LAUNCH_FD_SOCKET 3
 /* frontend: the open port, or the listening socket. worker: the audit sink, if any. */
@@ -39,5 +41,8 @@
 #define EXIT_CHANNEL   68 /* frontend: the channel itself failed (unplugged, I/O error) */
 #define EXIT_SEAL      69 /* the sandbox could not be entered: a restart will not help */
 #define EXIT_SYSTEM    70 /* out of memory or descriptors */
+
+/* Is there a socket of the supervisor's making? False for a person at a terminal. */
+bool launched(void);
 
 #endif

@@ -16,7 +16,7 @@
 
 #include "ipc/schema.h"
 
-/* ---- spellings of enums ------------------------------------------------------- */
+/* ---- spellings of enums ---- */
 
 extern const struct names names_whence;        /* set cur end: protocol 3.13 */
 extern const struct names names_capture;       /* protocol 3.36 */
@@ -31,7 +31,7 @@ enum capture {
 	CAPTURE_MERGED
 };
 
-/* ---- field lists: X(tag, kind, member, wire name, flags, reference) -------------- */
+/* ---- field lists: X(tag, kind, member, wire name, flags, reference) ---- */
 
 #define FIELDS_empty(X, t)
 
@@ -332,13 +332,12 @@ enum capture {
 	X(device) X(devices) X(ssh_user) X(ssh_keys) X(ssh_add) X(ssh_remove)
 /* clang-format on */
 
-/* ---- columns of the table --------------------------------------------------------- */
+/* ---- columns of the table ---- */
 
 /* Who carries an operation out. */
 enum carrier {
 	BY_NOBODY,    /* not in this build: decided, then answered as not supported */
 	BY_FRONTEND,  /* session commands: answered where they arrive, counted */
-	BY_WORKER,    /* at once, in the worker's own loop */
 	BY_CHILD,     /* by an op child of the worker */
 	BY_INSPECTOR, /* by the inspector */
 };

@@ -112,8 +112,12 @@ static int flush(struct peer *p)
 
 		if (status == FRAME_AGAIN)
 			return 0;
-		if (status != FRAME_OK)
-			return finish(p, status);
+		if (status != FRAME_OK) {
+			/* It went; what it sent before is still to be read, then its end.
+			 */
+			queue_clear(p);
+			break;
+		}
 		p->out_head = o->next;
 		if (!p->out_head)
 			p->out_tail = &p->out_head;

@@ -12,6 +12,7 @@
  */
 #include "ipc/schema.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "ipc/jsonw.h"
@@ -34,7 +35,7 @@ struct v_str v_str(const char *s)
 	return (struct v_str){.p = s, .len = (uint32_t)strlen(s), .set = true};
 }
 
-/* ---- struct -> wire --------------------------------------------------------------- */
+/* ---- struct -> wire ---- */
 
 typedef void put_fn(struct wbuf *w, const struct field *f, const void *value);
 
@@ -123,7 +124,7 @@ static void put_list_str(struct wbuf *w, const struct field *f, const void *valu
 		put_str(w, f, &items[i]);
 }
 
-/* ---- wire -> struct --------------------------------------------------------------- */
+/* ---- wire -> struct ---- */
 
 typedef bool get_fn(struct rbuf *r, const struct field *f, struct arena *a, void *value);
 
@@ -262,7 +263,7 @@ static bool get_list_str(struct rbuf *r, const struct field *f, struct arena *a,
 	return items;
 }
 
-/* ---- wire -> JSON ----------------------------------------------------------------- */
+/* ---- wire -> JSON ---- */
 
 struct view {
 	const struct render *how;
@@ -314,14 +315,27 @@ static bool show_bool(struct rbuf *r, const struct field *f, struct view *v,
 	return true;
 }
 
+/* For a record: no single text may crowd out all that follows it. */
+static void put_cut(struct wbuf *w, const struct v_str *str)
+{
+	char text[REDACT_STR_MAX + 32];
+	int n = snprintf(text, sizeof(text), "%.*s... (%u bytes)", REDACT_STR_MAX, str->p,
+			 str->len);
+
+	jsonw_str(w, text, (size_t)n);
+}
+
 static bool show_str(struct rbuf *r, const struct field *f, struct view *v,
 		     struct wbuf *w)
 {
 	struct v_str str;
 
-	(void)v;
 	if (!get_str(r, f, NULL, &str))
 		return false;
+	if (v->how->redact && str.len > REDACT_STR_MAX) {
+		put_cut(w, &str);
+		return true;
+	}
 	jsonw_str(w, str.p, str.len);
 	return true;
 }
@@ -416,7 +430,7 @@ static bool show_list_str(struct rbuf *r, const struct field *f, struct view *v,
 	return show_items(r, f, v, w, show_str);
 }
 
-/* ---- the kinds -------------------------------------------------------------------- */
+/* ---- the kinds ---- */
 
 typedef bool skip_fn(struct rbuf *r, const struct field *f);
 
@@ -507,7 +521,7 @@ uint32_t schema_bulks(const struct schema *s, const void *msg)
 	return n;
 }
 
-/* ---- over a value without looking at it -------------------------------------------- */
+/* ---- over a value without looking at it ---- */
 
 static bool skip(struct rbuf *r, const struct field *f)
 {
@@ -542,7 +556,7 @@ static bool skip_items(struct rbuf *r, const struct field *f)
 	return ok;
 }
 
-/* ---- a whole message as JSON ------------------------------------------------------- */
+/* ---- a whole message as JSON ---- */
 
 static bool show_field(struct rbuf *r, const struct field *f, struct view *v,
 		       struct wbuf *w)

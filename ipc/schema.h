@@ -204,6 +204,9 @@ int schema_render(struct rbuf *r, const struct schema *s, const struct render *h
 /* How many bulk fields of MSG are present, so how many memfds travel beside it. */
 uint32_t schema_bulks(const struct schema *s, const void *msg);
 
+/* Bytes of one text that a redacted form shows at the most. */
+#define REDACT_STR_MAX 256
+
 /* Text of a C string as a value that is set; NULL gives one that is absent. */
 struct v_str v_str(const char *s);
 

@@ -29,7 +29,7 @@ const char *reason_text(enum reason r)
 	return reasons[r].text;
 }
 
-/* ---- the image: magic, base, count, then each rule -------------------------------- */
+/* ---- the image: magic, base, count, then each rule ---- */
 
 /* Text with its NUL, so that a reader can point at it. */
 static void put_text(struct wbuf *w, const char *s)
@@ -101,7 +101,7 @@ int policy_open(struct policy *p, const void *image, size_t len)
 	return rbuf_done(&r) && p->n_rules <= POLICY_RULES_MAX ? 0 : -1;
 }
 
-/* ---- deciding --------------------------------------------------------------------- */
+/* ---- deciding ---- */
 
 void policy_decide(const struct policy *p, const struct policy_question *q,
 		   struct policy_answer *a)

@@ -75,7 +75,7 @@ static inline bool policy_may(const struct policy *p, uint32_t op)
 	return op < OP_MAX && p->allowed >> op & 1;
 }
 
-/* ---- profiles kept by the project ---------------------------------------------- */
+/* ---- profiles kept by the project ---- */
 
 /* Build the image of the built-in profile NAME. 0, or -1: no such profile. */
 int policy_profile(const char *name, struct wbuf *out);

@@ -22,6 +22,7 @@
 	X(NOT_SUPPORTED, "not-supported", "not supported by this build") \
 	X(ARGUMENTS, "arguments", "the arguments are not valid")         \
 	X(BUSY, "busy", "too many operations are in progress")           \
+	X(AUDIT, "audit-unavailable", "there is no room for its record") \
 	X(FRONTEND, "frontend", "the command is not allowed")
 
 #define REASON_ENUM(tag, name, text) REASON_##tag,

@@ -75,7 +75,8 @@ static const struct sc_rule rules[] = {
 	ALLOW(accept4,           F,       "next client of a listening channel"),
 	ALLOW(socketpair,            W,   "a reply socket for each child",
 	      IS(0, AF_UNIX)),
-	ALLOW(shutdown,          F|I|W,   "hang up on a peer that does not read"),
+	ALLOW(shutdown,              W,   "hang up on a peer that does not read",
+	      IS(1, SHUT_RDWR)),
 	ALLOW(close,             ALL,     "descriptors"),
 
 	/* ---- descriptors and memfds ---- */
@@ -123,7 +124,10 @@ static const struct sc_rule rules[] = {
 	ALLOW(pidfd_send_signal,     W,   "end a child that is late", IS(1, SIGKILL)),
 	ALLOW(waitid,                W,   "its exit status", IS(0, P_PIDFD)),
 	ALLOW(clock_nanosleep,       W|C, "a child waits"),
-	ALLOW(getpid,                W,   "abort"),
+	ALLOW(getpid,                W,   "a child's worker by number; abort"),
+	ALLOW(getppid,               W,   "a child: is its worker still there?"),
+	ALLOW(prctl,                 W,   "a child ends with its worker",
+	      IS(0, PR_SET_PDEATHSIG)),
 	ALLOW(gettid,                W,   "abort; libcap-ng"),
 	ALLOW(tgkill,                W,   "abort", IS(2, SIGABRT)),
 

@@ -18,8 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* ---- identity and capabilities ------------------------------------------------------
- */
+/* ---- identity and capabilities ---- */
 
 /* Who a program runs as. Neither may be 0. */
 struct identity {
@@ -47,8 +46,7 @@ bool identity_dropped(void);
  */
 int sandbox_keep_caps(uint64_t caps);
 
-/* ---- system calls -------------------------------------------------------------------
- */
+/* ---- system calls ---- */
 
 /* The processes that have a filter of their own. */
 enum sandbox_role {
@@ -74,8 +72,7 @@ int sandbox_enter(enum sandbox_role role, const char **step);
 int sandbox_compile(enum sandbox_role role, struct sock_fprog *prog);
 int sandbox_load(const struct sock_fprog *prog);
 
-/* ---- the filters as data --------------------------------------------------------------
- */
+/* ---- the filters as data ---- */
 
 /* Holds when (argument ARG & MASK) == WANT. A zero one holds always. */
 struct sc_cond {

@@ -8,6 +8,7 @@
  */
 #include "supervisor/children.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +40,9 @@ int say(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "postern: %s\n", line);
+	/* Nobody reads the other end: a restart must not wait for that. */
+	if (poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, 0) > 0)
+		fprintf(stderr, "postern: %s\n", line);
 	return -1;
 }
 
@@ -58,7 +61,7 @@ static bool is_running(const struct child *c)
 	return c->process.fd >= 0;
 }
 
-/* ---- start ---------------------------------------------------------------------- */
+/* ---- start ---- */
 
 /* Hand descriptor FD to the worker, with the byte that says what it is. */
 static int send_socket(int worker, char message, int fd)
@@ -164,6 +167,7 @@ static int start(struct child *c)
 	TAKE_FD(pidfd);
 	TAKE_FD(kept);
 	c->starts++;
+	c->started_ms = now_ms();
 	if (is_worker && timer_arm_ms(&c->timer, READY_MS) < 0)
 		return -1;
 	if (c->s->verbose)
@@ -171,7 +175,7 @@ static int start(struct child *c)
 	return 0;
 }
 
-/* ---- what is to run --------------------------------------------------------------- */
+/* ---- what is to run ---- */
 
 static bool may_start(const struct child *c)
 {
@@ -241,7 +245,7 @@ static int advance(struct supervisor *s)
 	return 0;
 }
 
-/* ---- events ------------------------------------------------------------------------ */
+/* ---- events ---- */
 
 static int on_timer(struct timer *t)
 {
@@ -273,7 +277,7 @@ static int on_socket(struct source *source, uint32_t events)
 	return timer_arm_ms(&c->timer, HANGUP_MS);
 }
 
-/* ---- ends -------------------------------------------------------------------------- */
+/* ---- ends ---- */
 
 /* May there be half a reply on the channel, or is the port unusable? */
 static bool spoils_port(const siginfo_t *end)
@@ -298,8 +302,14 @@ static bool is_hopeless(const struct child *c, const siginfo_t *end)
 
 	if (status != EXIT_CONFIG && status != EXIT_SEAL && status != EXIT_NOT_RUN)
 		return false;
-	/* The frontend has no word for "ready": its first instance is on trial. */
-	return !c->s->announced || c->starts == 1;
+	if (!c->s->announced)
+		return true;
+	/*
+	 * The frontend has no word for "ready", so its first instance is on trial for a
+	 * moment. No longer: who has taken over a process must not end us all by a
+	 * status.
+	 */
+	return c->starts == 1 && now_ms() - c->started_ms < TRIAL_MS;
 }
 
 static int give_up(struct child *c, int status)
@@ -374,8 +384,7 @@ static int on_exit_of(struct source *source, uint32_t events)
 	return restart(c, &end, hung_up);
 }
 
-/* ---- the whole ----------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 int supervisor_stop(struct supervisor *s, int status)
 {

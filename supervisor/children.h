@@ -30,6 +30,7 @@
 
 #define HANGUP_MS     500   /* for a program to end after its peer went */
 #define SETTLE_MS     50    /* until the end of a worker is seen, after its peers' */
+#define TRIAL_MS      1000  /* in which a first frontend shows that it can run here */
 #define READY_MS      10000 /* for a worker to be ready */
 #define STOP_MS       2000  /* for all to end after a request to stop */
 #define RETRY_MAX_MS  10000 /* longest delay between two starts of a program */
@@ -50,6 +51,7 @@ struct child {
 	struct source socket;    /* the end we keep; -1: none, or it hung up */
 	struct timer timer;      /* running: then it is killed; not: then it is started */
 	struct backoff backoff;
+	uint64_t started_ms;
 	unsigned starts;
 };
 

@@ -57,8 +57,7 @@ void ask_start(struct worker *w, struct request *rq, const struct rbuf *args)
 
 int ask_reply(struct worker *w, const struct frame *f)
 {
-	if (f->type != FRAME_REPLY || f->n_fds || !f->request ||
-	    f->request > w->last_asked)
+	if (f->type != FRAME_REPLY || f->n_fds || !f->request)
 		return -1;
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
 		struct request *rq = &w->requests[i];
@@ -70,7 +69,7 @@ int ask_reply(struct worker *w, const struct frame *f)
 		request_reply(w, rq, f);
 		return 0;
 	}
-	return 0; /* the answer to a question whose deadline has passed */
+	return -1; /* nobody asked, or it was answered already */
 }
 
 void ask_again(struct worker *w)

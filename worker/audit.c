@@ -75,7 +75,7 @@ static void fill_common(struct audit *a, enum audit_event event, struct msg_audi
 }
 
 /* The record as one line of JSON. */
-static bool put_line(struct audit *a, const struct msg_audit *r)
+static bool put_line(struct audit *a, bool must, const struct msg_audit *r)
 {
 	uint8_t encoded[AUDIT_LINE_MAX], line[AUDIT_LINE_MAX];
 	struct wbuf wire = wbuf_fixed(encoded, sizeof(encoded));
@@ -88,11 +88,11 @@ static bool put_line(struct audit *a, const struct msg_audit *r)
 	    schema_render(&read, &schema_audit, &(struct render){0}, &json) < 0)
 		return false;
 	wbuf_text(&json, "\n");
-	return !json.bad && sink_put(a->sink, SINK_AUDIT, json.p, json.len) == 0;
+	return !json.bad && sink_put(a->sink, SINK_AUDIT, json.p, json.len, must) == 0;
 }
 
-void audit_write(struct audit *a, enum audit_event event, struct msg_audit *r,
-		 const char *message, ...)
+int audit_write(struct audit *a, enum audit_event event, bool must, struct msg_audit *r,
+		const char *message, ...)
 {
 	char text[512];
 	va_list ap;
@@ -102,8 +102,10 @@ void audit_write(struct audit *a, enum audit_event event, struct msg_audit *r,
 	va_end(ap);
 	r->message = v_str(text);
 	fill_common(a, event, r);
-	if (put_line(a, r))
+	if (put_line(a, must, r)) {
 		a->dropped = 0;
-	else
-		a->dropped++;
+		return 0;
+	}
+	a->dropped++;
+	return -1;
 }

@@ -47,6 +47,7 @@ enum audit_event { AUDIT_EVENT_TABLE(AUDIT_EVENT_ENUM) AUDIT_EVENT_COUNT };
 	X(t, STR, client_id, PX "CLIENT_ID", F_PUB | F_OPT, REF_NONE)         \
 	X(t, STR, command, PX "COMMAND", F_PUB | F_OPT, REF_NONE)             \
 	X(t, STR, args, PX "ARGS", F_PUB | F_OPT, REF_NONE)                   \
+	X(t, BOOL, args_cut, PX "ARGS_CUT", F_PUB | F_OPT, REF_NONE)          \
 	X(t, STR, decision, PX "DECISION", F_PUB | F_OPT, REF_NONE)           \
 	X(t, STR, reason, PX "REASON", F_PUB | F_OPT, REF_NONE)               \
 	X(t, STR, rule, PX "RULE", F_PUB | F_OPT, REF_NONE)                   \
@@ -66,7 +67,8 @@ enum audit_event { AUDIT_EVENT_TABLE(AUDIT_EVENT_ENUM) AUDIT_EVENT_COUNT };
 	X(t, STR, reported_by, PX "REPORTED_BY", F_PUB | F_OPT, REF_NONE)     \
 	X(t, STR, detail, PX "DETAIL", F_PUB | F_OPT, REF_NONE)               \
 	X(t, U64, repeat, PX "REPEAT", F_PUB | F_OPT, REF_NONE)               \
-	X(t, U64, dropped, PX "DROPPED", F_PUB | F_OPT, REF_NONE)
+	X(t, U64, dropped, PX "DROPPED", F_PUB | F_OPT, REF_NONE)             \
+	X(t, U64, notes_dropped, PX "NOTES_DROPPED", F_PUB | F_OPT, REF_NONE)
 
 SCHEMA_STRUCT(audit)
 
@@ -90,10 +92,11 @@ struct audit {
 int audit_init(struct audit *a, struct sink *sink);
 
 /*
- * Write R as an EVENT with the text MESSAGE. Fills the common fields. Never blocks; what
- * cannot be written is counted, and the next record says so.
+ * Write R as an EVENT with the text MESSAGE. Fills the common fields. Never blocks. 0, or
+ * -1: the record is lost; it is counted, and the next record says so. MUST: it may use
+ * the room that is kept for what changes the guest.
  */
-void audit_write(struct audit *a, enum audit_event event, struct msg_audit *r,
-		 const char *message, ...) PRINTF(4, 5);
+int audit_write(struct audit *a, enum audit_event event, bool must, struct msg_audit *r,
+		const char *message, ...) PRINTF(5, 6);
 
 #endif

@@ -21,13 +21,11 @@
 #define HANDLER_BY_CHILD(tag) [OP_##tag] = child_##tag,
 #define HANDLER_BY_NOBODY(tag)
 #define HANDLER_BY_FRONTEND(tag)
-#define HANDLER_BY_WORKER(tag)
 #define HANDLER_BY_INSPECTOR(tag)
 #define HANDLER(tag, number, name, args, result, carrier, ...) HANDLER_##carrier(tag)
 static child_fn *const handlers[OP_MAX] = {OP_TABLE(HANDLER)};
 
-/* ---- in the child ---------------------------------------------------------------------
- */
+/* ---- in the child ---- */
 
 /* The child may wait; so the frame is sent when there is room. */
 static void send_waiting(const struct frame *f)
@@ -67,14 +65,12 @@ static _Noreturn void run(uint32_t op, const void *args)
 	if (!e.cls)
 		err_set(&e, ERR_GENERIC, "the result is too large");
 	wbuf_free(&out);
-	wbuf_u8(&out, (uint8_t)e.cls);
-	wbuf_text(&out, e.desc);
+	err_put(&out, &e);
 	send_result(op, FRAME_ERROR, &out);
 	_exit(0);
 }
 
-/* ---- in the worker --------------------------------------------------------------------
- */
+/* ---- in the worker ---- */
 
 static void drop_socket(struct op_child *c)
 {
@@ -143,9 +139,13 @@ static void child_exited(struct child *child, int code, int status)
 static enum fork_side fork_op(struct worker *w, struct op_child *c, struct request *rq,
 			      int sock)
 {
-	uint64_t caps = op_by_number(rq->op)->caps;
+	const struct fork_plan plan = {
+		.keep = &sock,
+		.n_keep = 1,
+		.caps = op_by_number(rq->op)->caps,
+	};
 
-	return worker_fork(&c->child, &w->loop, &sock, 1, caps, child_exited);
+	return worker_fork(&c->child, &w->loop, &plan, child_exited);
 }
 
 static bool start(struct worker *w, struct request *rq, const void *args)

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -20,27 +21,35 @@
 /* Above every descriptor that a child is given, so that moving never overwrites one. */
 #define FD_ASIDE (CHILD_FD_FIRST + CHILD_FDS_MAX)
 
-static bool keep_only(const int *keep, size_t n)
+static bool keep_only(const struct fork_plan *plan)
 {
 	int aside[CHILD_FDS_MAX];
 
-	for (size_t i = 0; i < n; i++) {
-		aside[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, FD_ASIDE);
+	for (size_t i = 0; i < plan->n_keep; i++) {
+		aside[i] = fcntl(plan->keep[i], F_DUPFD_CLOEXEC, FD_ASIDE);
 		if (aside[i] < 0)
 			return false;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < plan->n_keep; i++)
 		if (dup3(aside[i], CHILD_FD_FIRST + (int)i, O_CLOEXEC) < 0)
 			return false;
-	return close_range(CHILD_FD_FIRST + (unsigned int)n, ~0u, 0) == 0;
+	if (!plan->stderr && dup3(STDIN_FILENO, STDERR_FILENO, 0) < 0)
+		return false;
+	return close_range(CHILD_FD_FIRST + (unsigned int)plan->n_keep, ~0u, 0) == 0;
 }
 
-static void become_child(const int *keep, size_t n, uint64_t caps)
+/* A worker that is killed takes along what nobody would know of any more. */
+static bool tie_to_worker(pid_t worker)
+{
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == worker;
+}
+
+static void become_child(const struct fork_plan *plan, pid_t worker)
 {
 	const char *step;
 
-	if (!keep_only(keep, n) || sandbox_keep_caps(caps) < 0 ||
-	    sandbox_enter(SANDBOX_CHILD, &step) < 0)
+	if (!keep_only(plan) || (!plan->outlives && !tie_to_worker(worker)) ||
+	    sandbox_keep_caps(plan->caps) < 0 || sandbox_enter(SANDBOX_CHILD, &step) < 0)
 		_exit(EXIT_SEAL);
 }
 
@@ -69,25 +78,33 @@ static int child_ended(struct source *s, uint32_t events)
 	return 0;
 }
 
-enum fork_side worker_fork(struct child *c, struct loop *loop, const int *keep, size_t n,
-			   uint64_t caps,
+/* A child that cannot be watched must not stay; it has hardly begun. */
+static enum fork_side undo(int pidfd)
+{
+	siginfo_t info;
+
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+	return FORK_FAILED;
+}
+
+enum fork_side worker_fork(struct child *c, struct loop *loop,
+			   const struct fork_plan *plan,
 			   void (*on_exit)(struct child *c, int code, int status))
 {
 	CLEANUP(close_p) int pidfd = -1;
-	long pid = n > CHILD_FDS_MAX ? -1 : fork_with_pidfd(&pidfd);
+	pid_t worker = getpid();
+	long pid = plan->n_keep > CHILD_FDS_MAX ? -1 : fork_with_pidfd(&pidfd);
 
 	*c = (struct child){.exit.fd = -1, .loop = loop, .on_exit = on_exit};
 	if (pid < 0)
 		return FORK_FAILED;
 	if (pid == 0) {
-		become_child(keep, n, caps);
+		become_child(plan, worker);
 		return FORK_CHILD;
 	}
-	if (loop_add(loop, &c->exit, pidfd, EPOLLIN, child_ended) < 0) {
-		/* A child that cannot be watched must not stay. */
-		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-		return FORK_FAILED;
-	}
+	if (loop_add(loop, &c->exit, pidfd, EPOLLIN, child_ended) < 0)
+		return undo(pidfd);
 	TAKE_FD(pidfd);
 	return FORK_WORKER;
 }

@@ -9,6 +9,8 @@
 #ifndef POSTERN_WORKER_FORK_H
 #define POSTERN_WORKER_FORK_H
 
+#include <stdbool.h>
+
 #include "ipc/loop.h"
 
 /* The first descriptor of those that a child was given to keep. */
@@ -26,14 +28,22 @@ struct child {
 
 enum fork_side { FORK_FAILED = -1, FORK_CHILD, FORK_WORKER };
 
+/* What a child is given. */
+struct fork_plan {
+	const int *keep; /* descriptors, which become CHILD_FD_FIRST and following */
+	size_t n_keep;
+	uint64_t caps; /* capabilities it keeps */
+	bool stderr;   /* keeps 2; else that is /dev/null */
+	bool outlives; /* goes on when the worker dies; else it dies with it */
+};
+
 /*
- * Fork. In the child: the N descriptors of KEEP become CHILD_FD_FIRST and following, 2 is
- * kept, all others are closed, capabilities are reduced to CAPS, the filter is entered (a
- * child that cannot be sealed exits with EXIT_SEAL). In the worker: C is filled and
- * watched; it must stay until on_exit. On failure errno is set and C is not watched.
+ * Fork. In the child, everything is as PLAN says and nothing else is left, and the filter
+ * is entered (a child that cannot be sealed exits with EXIT_SEAL). In the worker: C is
+ * filled and watched; it must stay until on_exit. On failure C is not watched.
  */
-enum fork_side worker_fork(struct child *c, struct loop *loop, const int *keep, size_t n,
-			   uint64_t caps,
+enum fork_side worker_fork(struct child *c, struct loop *loop,
+			   const struct fork_plan *plan,
 			   void (*on_exit)(struct child *c, int code, int status));
 
 /* SIGKILL. The child may still be there for long: in a system call that hangs. */

@@ -6,10 +6,10 @@
  * May touch: the request table
  * Must not:  act before it decided, decide by anything but the typed request
  */
-#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "ipc/err.h"
+#include "ipc/memfd.h"
 #include "ipc/note.h"
 #include "worker/worker.h"
 
@@ -33,14 +33,8 @@ static void body_release(struct body *b)
  */
 static int body_map(int fd, struct body *b)
 {
-	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	int have = fcntl(fd, F_GET_SEALS); /* fails on whatever is no memfd */
-	off_t size;
+	off_t size = memfd_sealed_size(fd);
 
-	/* First: to seek in a file of a file system that hangs would hang us. */
-	if (have < 0 || (have & seals) != seals)
-		return -1;
-	size = lseek(fd, 0, SEEK_END);
 	if (size <= 0 || size > REQUEST_BODY_MAX)
 		return -1;
 	b->map_len = (size_t)size;
@@ -61,7 +55,7 @@ static int body_open(struct frame *f, struct body *b)
 	return f->len ? -1 : body_map(f->fds[0], b);
 }
 
-/* ---- deciding --------------------------------------------------------------------- */
+/* ---- deciding ---- */
 
 static void refuse(struct verdict *v, enum reason reason, enum err_class cls)
 {
@@ -90,16 +84,14 @@ void gate_decide(const struct worker *w, const struct asked *q, struct verdict *
 		refuse(v, REASON_NOT_SUPPORTED, ERR_NOT_FOUND);
 }
 
-/* ---- the request --------------------------------------------------------------------
- */
+/* ---- the request ---- */
 
 static void send_error(struct worker *w, const struct frame *f, const struct err *e)
 {
-	uint8_t buf[1 + ERR_DESC_MAX];
+	uint8_t buf[ERR_BODY_MAX];
 	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
 
-	wbuf_u8(&body, (uint8_t)e->cls);
-	wbuf_text(&body, e->desc);
+	err_put(&body, e);
 	peer_reply(&w->frontend, f->op, f->request, FRAME_ERROR, body.p, body.len);
 }
 
@@ -148,7 +140,13 @@ static void act(struct worker *w, const struct frame *f, const struct asked *q,
 		if (!rq)
 			refuse(v, REASON_BUSY, ERR_GENERIC);
 	}
-	record_decision(w, q, v, head, q->args ? args : NULL, serial);
+	/* What changes the guest leaves a record, or is not done. */
+	if (record_decision(w, q, v, head, q->args ? args : NULL, serial) < 0 && rq &&
+	    q->op->flags & OPF_MUTATES && !(q->op->flags & OPF_FROZEN_OK)) {
+		request_drop(rq);
+		rq = NULL;
+		refuse(v, REASON_AUDIT, ERR_GENERIC);
+	}
 	if (!rq) {
 		send_refusal(w, f, q, v);
 		record_refused(w, q, v, serial);
@@ -166,7 +164,6 @@ static int handle(struct worker *w, struct frame *f, struct body *b)
 		.number = f->op,
 		.op = op_by_number(f->op),
 		.flags = f->flags,
-		.generation = f->generation,
 	};
 	struct msg_request_head head;
 	struct rbuf args, at;

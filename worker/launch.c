@@ -14,8 +14,7 @@
 #include "ipc/launch.h"
 #include "worker/worker.h"
 
-/* ---- the frontend ---------------------------------------------------------------------
- */
+/* ---- the frontend ---- */
 
 static int frontend_lost(struct worker *w, const char *why)
 {
@@ -29,23 +28,32 @@ static int frontend_lost(struct worker *w, const char *why)
 	return 0;
 }
 
+static int abandon(struct worker *w, struct frame *f)
+{
+	request_abandon(w, f->request);
+	return 0;
+}
+
+static int log_line(struct worker *w, struct frame *f)
+{
+	worker_log_for(w, "postern-frontend", f);
+	return 0;
+}
+
 static int frontend_frame(struct peer *p, struct frame *f)
 {
+	static int (*const handlers[FRAME_TYPE_END])(struct worker * w,
+						     struct frame * f) = {
+		[FRAME_REQUEST] = gate_request,
+		[FRAME_ABANDON] = abandon,
+		[FRAME_SESSION] = record_session,
+		[FRAME_LOG] = log_line,
+	};
 	struct worker *w = CONTAINER_OF(p, struct worker, frontend);
-	int r = -1;
 
-	if (f->type == FRAME_REQUEST)
-		r = gate_request(w, f);
-	else if (f->type == FRAME_SESSION)
-		r = record_session(w, f);
-	if (f->type == FRAME_ABANDON) {
-		request_abandon(w, f->request);
-		r = 0;
-	} else if (f->type == FRAME_LOG) {
-		worker_log_for(w, "postern-frontend", f);
-		r = 0;
-	}
-	return r < 0 ? frontend_lost(w, "malformed or illegal message") : 0;
+	if (handlers[f->type] && handlers[f->type](w, f) == 0)
+		return 0;
+	return frontend_lost(w, "malformed or illegal message");
 }
 
 static int frontend_gone(struct peer *p, enum frame_status why)
@@ -86,10 +94,9 @@ static int new_frontend(struct worker *w, int sock)
 	return 0;
 }
 
-/* ---- the inspector --------------------------------------------------------------------
- */
+/* ---- the inspector ---- */
 
-static int inspector_lost(struct worker *w, const char *why)
+int inspector_lost(struct worker *w, const char *why)
 {
 	if (why) {
 		record_process(w, EVENT_CHILD_VIOLATION, "inspector", why);
@@ -130,10 +137,12 @@ static int new_inspector(struct worker *w, int sock)
 	return 0;
 }
 
-/* ---- the supervisor -------------------------------------------------------------------
- */
+/* ---- the supervisor ---- */
 
-/* One byte, one descriptor. Returns the byte, 0 at the end of the stream, -1 if none. */
+/*
+ * One byte, one descriptor, which may have been lost on the way (no room in our table).
+ * Returns the byte, 0 at the end of the stream, -1 if there is none at present.
+ */
 static int receive(int sock, int *fd)
 {
 	union {
@@ -151,12 +160,14 @@ static int receive(int sock, int *fd)
 	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c;
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? -1 : 0;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return -1;
+	if (n <= 0)
+		return 0;
 	c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-	return n ? byte : 0;
+	return byte;
 }
 
 static int launch_event(struct source *s, uint32_t events)
@@ -168,13 +179,14 @@ static int launch_event(struct source *s, uint32_t events)
 	(void)events;
 	if (what < 0)
 		return 0;
-	if (what == LAUNCH_MSG_FRONTEND && fd >= 0)
-		return new_frontend(w, TAKE_FD(fd));
-	if (what == LAUNCH_MSG_INSPECTOR && fd >= 0)
-		return new_inspector(w, TAKE_FD(fd));
 	/* The supervisor stops us by closing its end; so does its death. */
-	loop_stop(&w->loop, EXIT_CLEAN);
-	return 0;
+	if (what == 0)
+		return loop_stop(&w->loop, EXIT_CLEAN), 0;
+	if (fd < 0)
+		return -1; /* out of descriptors: a worker started anew has none yet */
+	if (what == LAUNCH_MSG_FRONTEND)
+		return new_frontend(w, TAKE_FD(fd));
+	return new_inspector(w, TAKE_FD(fd));
 }
 
 int launch_init(struct worker *w)

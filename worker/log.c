@@ -26,7 +26,7 @@ void worker_log(struct worker *w, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	n = snprintf(line, sizeof(line), "postern-worker: %s\n", text);
-	sink_put(&w->sink, SINK_LOG, line, (size_t)n);
+	sink_put(&w->sink, SINK_LOG, line, (size_t)n, false);
 }
 
 bool bucket_take(struct bucket *b, uint64_t now)
@@ -57,5 +57,5 @@ void worker_log_for(struct worker *w, const char *process, const struct frame *f
 		  min_size(rbuf_left(&text), LOG_LINE_MAX / 4));
 	wbuf_text(&line, "\n");
 	if (!line.bad)
-		sink_put(&w->sink, SINK_LOG, line.p, line.len);
+		sink_put(&w->sink, SINK_LOG, line.p, line.len, false);
 }

@@ -8,12 +8,13 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #include "ipc/launch.h"
+#include "ipc/memfd.h"
 #include "sandbox/sandbox.h"
 #include "worker/worker.h"
 
@@ -69,13 +70,10 @@ static int unknown_profile(const char *name)
 /* The image as a sealed memfd, which the frontend gets too, mapped for us to read. */
 static int publish_policy(struct worker *w, const struct wbuf *image)
 {
-	CLEANUP(close_p)
-	int fd = memfd_create("postern-policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	CLEANUP(close_p) int fd = memfd_of("postern-policy", image->p, image->len);
 	void *map;
 
-	if (fd < 0 || write(fd, image->p, image->len) != (ssize_t)image->len ||
-	    fcntl(fd, F_ADD_SEALS,
-		  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+	if (fd < 0)
 		return -1;
 	map = mmap(NULL, image->len, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED || policy_open(&w->policy, map, image->len) < 0)
@@ -110,9 +108,13 @@ static uint64_t caps_needed(const struct policy *p)
 
 static int prepare(struct worker *w)
 {
+	int audit_fd = fcntl(LAUNCH_FD_EXTRA, F_GETFD) < 0 ? -1 : LAUNCH_FD_EXTRA;
+
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	if (!w->arena.p || loop_init(&w->loop) < 0 || launch_init(w) < 0 ||
 	    requests_init(w) < 0)
+		return -1;
+	if (sink_init(&w->sink, &w->loop, audit_fd) < 0)
 		return -1;
 	return audit_init(&w->audit, &w->sink);
 }
@@ -130,12 +132,12 @@ static int seal(uint64_t caps)
 	return 0;
 }
 
-static int serve(struct worker *w, uint64_t caps, int audit_fd)
+static int serve(struct worker *w, uint64_t caps)
 {
 	int status;
 
 	/* Sealed, so that the writer is born with all that its successors will have. */
-	if (sink_start(&w->sink, &w->loop, audit_fd) < 0)
+	if (sink_start(&w->sink) < 0)
 		return EXIT_SYSTEM;
 	record_start(w, caps);
 	if (w->verbose)
@@ -148,29 +150,25 @@ static int serve(struct worker *w, uint64_t caps, int audit_fd)
 	return status < 0 ? EXIT_SYSTEM : status;
 }
 
-/* The supervisor gives us one; a person at a terminal does not. */
-static bool has_socket(void)
-{
-	int type;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(LAUNCH_FD_SOCKET, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	       type == SOCK_SEQPACKET;
-}
-
 int main(int argc, char **argv)
 {
 	struct settings settings = {0};
 	struct worker *w = calloc(1, sizeof(*w));
-	int audit_fd = fcntl(LAUNCH_FD_EXTRA, F_GETFD) < 0 ? -1 : LAUNCH_FD_EXTRA;
 	uint64_t caps;
 	int status;
 
 	if (!w)
 		return fail(EXIT_SYSTEM, "out of memory", NULL);
-	if (parse(argc, argv, &settings) < 0 || !has_socket())
+	if (parse(argc, argv, &settings) < 0 || !launched())
 		return fail(EXIT_CONFIG,
 			    "postern-worker is started by postern, not by hand", NULL);
+	/*
+	 * We end when the supervisor closes our socket, with our records written; and a
+	 * reader that leaves the log or the records costs lines, not us or the writer.
+	 */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
 	w->verbose = settings.verbose;
 	status = load_policy(w, settings.profile);
 	if (status)
@@ -179,5 +177,5 @@ int main(int argc, char **argv)
 		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
 	caps = caps_needed(&w->policy);
 	status = seal(caps);
-	return status ? status : serve(w, caps, audit_fd);
+	return status ? status : serve(w, caps);
 }

@@ -27,17 +27,17 @@ static void hex(const uint8_t *p, size_t len, char *out)
 
 void record_start(struct worker *w, uint64_t caps)
 {
-	char digest[2 * SHA256_LEN + 1], privileges[32];
+	char privileges[32];
 	struct msg_audit r = {0};
 
-	hex(w->policy.sha256, SHA256_LEN, digest);
+	hex(w->policy.sha256, SHA256_LEN, w->policy_digest);
 	snprintf(privileges, sizeof(privileges), "caps=%llx", (unsigned long long)caps);
 	r.version = v_str(POSTERN_VERSION);
 	r.policy_base = v_str(w->policy.base);
-	r.policy_sha256 = v_str(digest);
+	r.policy_sha256 = v_str(w->policy_digest);
 	r.policy_mode = v_str("enforce");
 	r.privileges = v_str(privileges);
-	audit_write(&w->audit, EVENT_START, &r, "Postern %s is ready, policy %s",
+	audit_write(&w->audit, EVENT_START, true, &r, "Postern %s is ready, policy %s",
 		    POSTERN_VERSION, w->policy.base);
 }
 
@@ -45,29 +45,38 @@ void record_stop(struct worker *w, const char *why)
 {
 	struct msg_audit r = {.detail = v_str(why)};
 
-	audit_write(&w->audit, EVENT_STOP, &r, "Postern ends: %s", why);
+	audit_write(&w->audit, EVENT_STOP, true, &r, "Postern ends: %s", why);
+}
+
+/* Records of what changes the guest have room of their own. */
+static bool must(const struct op *op)
+{
+	return op->flags & OPF_MUTATES;
 }
 
 /* The arguments without their secrets; cut where they are longer than a record takes. */
-static struct v_str redacted(const struct op *op, const struct rbuf *args, uint8_t *buf)
+static void put_args(struct msg_audit *r, const struct op *op, const struct rbuf *args,
+		     uint8_t *buf)
 {
 	struct wbuf text = wbuf_fixed(buf, AUDIT_ARGS_MAX);
 	struct rbuf at;
 
 	if (!args)
-		return (struct v_str){0};
+		return;
 	at = *args;
 	schema_render(&at, op->args, &(struct render){.redact = true}, &text);
-	return (struct v_str){
+	r->args = (struct v_str){
 		.p = (char *)text.p,
 		.len = (uint32_t)text.len,
 		.set = true,
 	};
+	if (text.bad)
+		r->args_cut = V_BOOL(true);
 }
 
-void record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
-		     const struct msg_request_head *head, const struct rbuf *args,
-		     uint64_t serial)
+int record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
+		    const struct msg_request_head *head, const struct rbuf *args,
+		    uint64_t serial)
 {
 	uint8_t text[AUDIT_ARGS_MAX];
 	const char *rule = v->policy.rule ? v->policy.rule : "none";
@@ -82,14 +91,16 @@ void record_decision(struct worker *w, const struct asked *q, const struct verdi
 		.rule_file = v_str(v->policy.file),
 	};
 
-	r.args = redacted(q->op, args, text);
+	put_args(&r, q->op, args, text);
+	r.policy_sha256 = v_str(w->policy_digest);
+	r.policy_mode = v_str("enforce");
 	if (v->policy.line)
 		r.rule_line = V_U64(v->policy.line);
 	if (v->skew)
 		r.skew = V_BOOL(true);
-	audit_write(&w->audit, EVENT_DECISION, &r, "%s %s (%s, rule %s)",
-		    v->allowed ? "Allowed" : "Refused", q->op->name,
-		    reason_name(v->reason), rule);
+	return audit_write(&w->audit, EVENT_DECISION, must(q->op), &r,
+			   "%s %s (%s, rule %s)", v->allowed ? "Allowed" : "Refused",
+			   q->op->name, reason_name(v->reason), rule);
 }
 
 void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,
@@ -102,18 +113,19 @@ void record_refused(struct worker *w, const struct asked *q, const struct verdic
 		.reason = v_str(reason_name(v->reason)),
 	};
 
-	audit_write(&w->audit, EVENT_COMPLETE, &r, "%s was not carried out", q->op->name);
+	audit_write(&w->audit, EVENT_COMPLETE, must(q->op), &r, "%s was not carried out",
+		    q->op->name);
 }
 
 void record_complete(struct worker *w, const struct request *rq, const char *result,
 		     int errnum)
 {
-	const char *name = op_by_number(rq->op)->name;
+	const struct op *op = op_by_number(rq->op);
 	uint64_t usec = now_usec() - rq->began_usec;
 	struct msg_audit r = {
 		.request = V_U64(rq->serial),
 		.session = V_U64(rq->session),
-		.command = v_str(name),
+		.command = v_str(op->name),
 		.result = v_str(result),
 		.duration_usec = V_U64(usec),
 	};
@@ -122,12 +134,12 @@ void record_complete(struct worker *w, const struct request *rq, const char *res
 		r.errnum = V_INT(errnum);
 	if (rq->abandoned)
 		r.abandoned = V_BOOL(true);
-	audit_write(&w->audit, EVENT_COMPLETE, &r, "%s ended: %s, %llu us%s", name,
-		    result, (unsigned long long)usec,
+	audit_write(&w->audit, EVENT_COMPLETE, must(op), &r, "%s ended: %s, %llu us%s",
+		    op->name, result, (unsigned long long)usec,
 		    rq->abandoned ? ", abandoned by its client" : "");
 }
 
-int record_session(struct worker *w, const struct frame *f)
+int record_session(struct worker *w, struct frame *f)
 {
 	static const enum audit_event events[] = {
 		[SESSION_CONNECT] = EVENT_CONNECT,
@@ -141,15 +153,18 @@ int record_session(struct worker *w, const struct frame *f)
 	if (schema_get(&r, &schema_session_note, NULL, &note) < 0 || !rbuf_done(&r))
 		return -1;
 	if (!bucket_take(&w->notes, now_ms())) {
-		w->audit.dropped++;
+		w->notes_dropped++;
 		return 0;
 	}
+	if (w->notes_dropped)
+		record.notes_dropped = V_U64(w->notes_dropped);
+	w->notes_dropped = 0;
 	record.session = note.session;
 	if (note.text.len)
 		record.detail = bounded(note.text);
 	if (note.count.v)
 		record.repeat = note.count;
-	audit_write(&w->audit, events[note.event.v], &record, "Session %llu: %s",
+	audit_write(&w->audit, events[note.event.v], false, &record, "Session %llu: %s",
 		    (unsigned long long)note.session.v,
 		    names_session_event.v[note.event.v]);
 	return 0;
@@ -160,5 +175,5 @@ void record_process(struct worker *w, enum audit_event event, const char *proces
 {
 	struct msg_audit r = {.process = v_str(process), .detail = v_str(detail)};
 
-	audit_write(&w->audit, event, &r, "%s: %s", process, detail);
+	audit_write(&w->audit, event, false, &r, "%s: %s", process, detail);
 }

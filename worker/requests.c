@@ -37,6 +37,11 @@ struct request *request_begin(struct worker *w, uint32_t number, const struct op
 	return NULL;
 }
 
+void request_drop(struct request *rq)
+{
+	*rq = (struct request){0};
+}
+
 void request_start(struct worker *w, struct request *rq, const struct asked *q,
 		   const struct rbuf *args)
 {
@@ -93,11 +98,10 @@ void request_reply(struct worker *w, struct request *rq, const struct frame *f)
 
 void request_fail(struct worker *w, struct request *rq, const struct err *e)
 {
-	uint8_t buf[1 + ERR_DESC_MAX];
+	uint8_t buf[ERR_BODY_MAX];
 	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
 
-	wbuf_u8(&body, (uint8_t)e->cls);
-	wbuf_text(&body, e->desc);
+	err_put(&body, e);
 	send_fragment(w, rq,
 		      &(struct frame){
 			      .flags = FRAME_ERROR,
@@ -138,8 +142,7 @@ void requests_stop(struct worker *w)
 	}
 }
 
-/* ---- deadlines -----------------------------------------------------------------------
- */
+/* ---- deadlines ---- */
 
 void requests_arm(struct worker *w)
 {
@@ -158,6 +161,7 @@ static int deadline(struct timer *t)
 {
 	struct worker *w = CONTAINER_OF(t, struct worker, limit);
 	uint64_t now = now_ms();
+	bool late_inspector = false;
 	struct err e;
 
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
@@ -167,8 +171,12 @@ static int deadline(struct timer *t)
 			continue;
 		err_set(&e, ERR_GENERIC, "%s did not finish within %u s",
 			op_by_number(rq->op)->name, op_by_number(rq->op)->limit_s);
+		late_inspector |= rq->asked > 0;
 		request_fail(w, rq, &e);
 	}
+	/* It would answer a question that no longer stands; its successor is clean. */
+	if (late_inspector)
+		inspector_lost(w, "did not answer in time");
 	requests_arm(w);
 	return 0;
 }

@@ -15,15 +15,13 @@
 
 #include "worker/fork.h"
 
-#define WRITER_LIFE_MIN_MS 1000
-
 struct sink_line {
 	struct sink_line *next;
 	size_t len;
 	uint8_t packet[]; /* one byte of enum sink_out, then the line */
 };
 
-/* ---- the writer ------------------------------------------------------------------- */
+/* ---- the writer ---- */
 
 /* Waits as long as it takes: that is what this process is for. */
 static void write_all(int fd, const uint8_t *p, size_t len)
@@ -56,8 +54,7 @@ static _Noreturn void writer(int sock, int audit_fd)
 	_exit(0);
 }
 
-/* ---- the worker's side --------------------------------------------------------------
- */
+/* ---- the worker's side ---- */
 
 /* True if the packet is gone, false if the socket is full. */
 static bool send_packet(struct sink *s, const struct iovec *iov, size_t n)
@@ -96,10 +93,24 @@ static int sink_event(struct source *source, uint32_t events)
 	/* The writer died. What waits in the queue is for the next one. */
 	loop_remove(s->loop, &s->source);
 	close_p(&sock);
-	/* One that dies as it starts would die for ever: leave it to the supervisor. */
-	if (now_ms() - s->started_ms < WRITER_LIFE_MIN_MS)
-		return -1;
-	return sink_start(s, s->loop, s->audit_fd);
+	/* One that dies as it starts may go on doing so; but the agent goes on too. */
+	if (now_ms() - s->started_ms < SINK_RETRY_MS || sink_start(s) < 0)
+		return timer_arm_ms(&s->retry, SINK_RETRY_MS);
+	return 0;
+}
+
+static int retry(struct timer *t)
+{
+	struct sink *s = CONTAINER_OF(t, struct sink, retry);
+
+	return sink_start(s) < 0 ? timer_arm_ms(t, SINK_RETRY_MS) : 0;
+}
+
+int sink_init(struct sink *s, struct loop *loop, int audit_fd)
+{
+	*s = (struct sink){.source.fd = -1, .loop = loop, .audit_fd = audit_fd};
+	s->tail = &s->head;
+	return timer_init(loop, &s->retry, retry);
 }
 
 static void writer_ended(struct child *c, int code, int status)
@@ -109,52 +120,54 @@ static void writer_ended(struct child *c, int code, int status)
 }
 
 /* Fork the writer with its end of the socket. */
-static int start_writer(struct loop *loop, int sock, int audit_fd)
+static int start_writer(struct sink *s, int sock)
 {
 	struct child *c = malloc(sizeof(*c));
-	const int keep[] = {sock, audit_fd};
-	size_t n = audit_fd < 0 ? 1 : 2;
+	const int keep[] = {sock, s->audit_fd};
+	/* Outlives a worker that is killed, to write what that one had recorded. */
+	const struct fork_plan plan = {
+		.keep = keep,
+		.n_keep = s->audit_fd < 0 ? 1 : 2,
+		.stderr = true,
+		.outlives = true,
+	};
 	enum fork_side side;
 
 	if (!c)
 		return -1;
-	side = worker_fork(c, loop, keep, n, 0, writer_ended);
+	side = worker_fork(c, s->loop, &plan, writer_ended);
 	if (side == FORK_CHILD)
-		writer(CHILD_FD_FIRST, audit_fd < 0 ? -1 : CHILD_FD_FIRST + 1);
+		writer(CHILD_FD_FIRST, s->audit_fd < 0 ? -1 : CHILD_FD_FIRST + 1);
 	if (side == FORK_FAILED)
 		free(c);
 	return side == FORK_WORKER ? 0 : -1;
 }
 
-int sink_start(struct sink *s, struct loop *loop, int audit_fd)
+int sink_start(struct sink *s)
 {
 	CLEANUP(close_p) int ours = -1;
 	CLEANUP(close_p) int theirs = -1;
+	uint32_t events = s->head ? EPOLLIN | EPOLLOUT : EPOLLIN;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	ours = pair[0];
 	theirs = pair[1];
-	if (start_writer(loop, theirs, audit_fd) < 0)
-		return -1;
-	s->loop = loop;
-	s->audit_fd = audit_fd;
-	s->started_ms = now_ms();
-	if (!s->head)
-		s->tail = &s->head;
-	if (loop_add(loop, &s->source, ours, s->head ? EPOLLIN | EPOLLOUT : EPOLLIN,
-		     sink_event) < 0)
+	if (start_writer(s, theirs) < 0 ||
+	    loop_add(s->loop, &s->source, ours, events, sink_event) < 0)
 		return -1;
 	TAKE_FD(ours);
+	s->started_ms = now_ms();
 	return 0;
 }
 
-static int enqueue(struct sink *s, enum sink_out out, const void *text, size_t len)
+static int enqueue(struct sink *s, enum sink_out out, const void *text, size_t len,
+		   bool must)
 {
 	struct sink_line *line;
 
-	if (s->bytes + len + 1 > SINK_QUEUE_MAX)
+	if (s->bytes + len + 1 > (must ? SINK_QUEUE_MAX : SINK_QUEUE_PLAIN))
 		return -1;
 	line = malloc(sizeof(*line) + 1 + len);
 	if (!line)
@@ -166,10 +179,12 @@ static int enqueue(struct sink *s, enum sink_out out, const void *text, size_t l
 	*s->tail = line;
 	s->tail = &line->next;
 	s->bytes += line->len;
+	if (s->source.fd < 0)
+		return 0;
 	return loop_events(s->loop, &s->source, EPOLLIN | EPOLLOUT);
 }
 
-int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len)
+int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len, bool must)
 {
 	uint8_t tag = (uint8_t)out;
 	struct iovec iov[] = {
@@ -179,7 +194,7 @@ int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len)
 
 	if (len > SINK_LINE_MAX)
 		return -1;
-	if (s->head || !send_packet(s, iov, ARRAY_SIZE(iov)))
-		return enqueue(s, out, line, len);
+	if (s->head || s->source.fd < 0 || !send_packet(s, iov, ARRAY_SIZE(iov)))
+		return enqueue(s, out, line, len, must);
 	return 0;
 }

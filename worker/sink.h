@@ -19,15 +19,22 @@ enum sink_out {
 	SINK_AUDIT = 'a', /* records */
 };
 
-/* Bytes kept for a writer that is behind; what exceeds them is refused. */
-#define SINK_QUEUE_MAX (256 * 1024)
+/*
+ * Bytes kept for a writer that is behind; what exceeds them is refused. The second half
+ * is for lines that must not be lost: what changes the guest (AUDIT.md, rules).
+ */
+#define SINK_QUEUE_MAX   (512 * 1024)
+#define SINK_QUEUE_PLAIN (SINK_QUEUE_MAX / 2)
+/* A writer that lived shorter is not replaced at once but after this time. */
+#define SINK_RETRY_MS 1000
 /* Longest line. */
 #define SINK_LINE_MAX 65536
 
 struct sink_line;
 
 struct sink {
-	struct source source; /* socket to the writer */
+	struct source source; /* socket to the writer; -1 between two of them */
+	struct timer retry;
 	struct loop *loop;
 	int audit_fd; /* kept for the next writer, should this one die */
 	uint64_t started_ms;
@@ -36,14 +43,16 @@ struct sink {
 	size_t bytes;
 };
 
-/*
- * Start the writer; AUDIT_FD is where records go, or -1: they are dropped. A writer that
- * dies is replaced. The process is sealed already. 0, or -1 with errno.
- */
-int sink_start(struct sink *s, struct loop *loop, int audit_fd);
+/* Before the process is sealed. AUDIT_FD: where records go; -1: nowhere. 0, or -1. */
+int sink_init(struct sink *s, struct loop *loop, int audit_fd);
 
-/* One line (LEN bytes, newline included). 0, or -1: there is no room, the line is lost.
+/* Start the writer, in the sealed process. One that dies is replaced. 0, or -1. */
+int sink_start(struct sink *s);
+
+/*
+ * One line (LEN bytes, newline included); MUST: it may use the room kept for lines that
+ * must not be lost. 0, or -1: there is no room, the line is lost.
  */
-int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len);
+int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len, bool must);
 
 #endif

@@ -77,11 +77,13 @@ struct worker {
 	struct policy policy;
 	int policy_fd; /* sealed memfd of the image */
 	uint32_t policy_size;
+	char policy_digest[2 * SHA256_LEN + 1];
 	uint32_t generation;
 
 	struct sink sink;
 	struct audit audit;
 	struct bucket notes; /* session notes of the frontend */
+	uint64_t notes_dropped;
 	struct bucket lines; /* log lines of confined processes */
 	bool verbose;
 
@@ -96,7 +98,7 @@ struct worker {
 	struct arena arena;
 };
 
-/* ---- log.c ---------------------------------------------------------------------- */
+/* ---- log.c ---- */
 
 /* One line for people on descriptor 2, by the sink. */
 void worker_log(struct worker *w, const char *fmt, ...) PRINTF(2, 3);
@@ -106,7 +108,7 @@ void worker_log_for(struct worker *w, const char *process, const struct frame *f
 /* One more line from another process? */
 bool bucket_take(struct bucket *b, uint64_t now);
 
-/* ---- gate.c --------------------------------------------------------------------- */
+/* ---- gate.c ---- */
 
 /*
  * A request of the frontend: decode, decide, record, act. 0, or -1: the frontend broke
@@ -120,7 +122,6 @@ struct asked {
 	const struct op *op;
 	const void *args; /* NULL with FRAME_BAD_ARGS */
 	uint16_t flags;
-	uint32_t generation;
 };
 
 struct verdict {
@@ -134,10 +135,13 @@ struct verdict {
 /* State, then policy on the typed request, then what this build can do. No effect. */
 void gate_decide(const struct worker *w, const struct asked *q, struct verdict *v);
 
-/* ---- requests.c ----------------------------------------------------------------- */
+/* ---- requests.c ---- */
 
 /* A free slot, filled; NULL if there are too many under way. */
 struct request *request_begin(struct worker *w, uint32_t number, const struct op *op);
+
+/* Take a slot back in which nothing was started. */
+void request_drop(struct request *rq);
 
 /* Hand it to whoever carries it out. Ends it at once if that fails. */
 void request_start(struct worker *w, struct request *rq, const struct asked *q,
@@ -160,7 +164,7 @@ int requests_init(struct worker *w);
 /* Set the timer to the next deadline. */
 void requests_arm(struct worker *w);
 
-/* ---- ask.c: the inspector --------------------------------------------------------- */
+/* ---- ask.c: the inspector ---- */
 
 void ask_start(struct worker *w, struct request *rq, const struct rbuf *args);
 /* A frame of the inspector. 0, or -1: it broke the rules. */
@@ -170,7 +174,7 @@ void ask_again(struct worker *w);
 /* The inspector is gone: what it was asked waits for the next, or ends. */
 void ask_lost(struct worker *w);
 
-/* ---- child.c: op children --------------------------------------------------------- */
+/* ---- child.c: op children ---- */
 
 /* What an op child runs: fill OUT, or E and return -1. Sealed; may block. */
 typedef int child_fn(const void *args, struct wbuf *out, struct err *e);
@@ -179,26 +183,29 @@ void child_start(struct worker *w, struct request *rq, const void *args);
 /* The request is over: a child that still works at it is killed. */
 void child_forget(struct op_child *c);
 
-/* ---- launch.c: the supervisor ------------------------------------------------------ */
+/* ---- launch.c: the supervisor ---- */
 
 int launch_init(struct worker *w);
 int launch_ready(struct worker *w);
+/* Have the inspector replaced; WHY: the rule it broke, or NULL. Returns 0. */
+int inspector_lost(struct worker *w, const char *why);
 
-/* ---- records.c --------------------------------------------------------------------- */
+/* ---- records.c ---- */
 
 void record_start(struct worker *w, uint64_t caps);
 void record_stop(struct worker *w, const char *why);
 /* ARGS: what is left to decode after the head, or NULL. */
 struct msg_request_head;
-void record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
-		     const struct msg_request_head *head, const struct rbuf *args,
-		     uint64_t serial);
+/* 0, or -1: the record is lost. */
+int record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
+		    const struct msg_request_head *head, const struct rbuf *args,
+		    uint64_t serial);
 void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,
 		    uint64_t serial);
 void record_complete(struct worker *w, const struct request *rq, const char *result,
 		     int errnum);
 /* 0, or -1: F is no session note. */
-int record_session(struct worker *w, const struct frame *f);
+int record_session(struct worker *w, struct frame *f);
 void record_process(struct worker *w, enum audit_event event, const char *process,
 		    const char *detail);
 

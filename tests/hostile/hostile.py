@@ -15,7 +15,6 @@ what it has. All values on this wire are little-endian.
 """
 import ctypes
 import fcntl
-import functools
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ import struct
 import subprocess
 import tempfile
 
-from agent import PATIENCE, VARIANT, build_dir, children, comm, helper, status, wait_until
+from agent import PATIENCE, build_dir, children, helper, status, wait_until
 
 HEAD = struct.Struct("<HHIIHHI")
 HELLO, POLICY, REQUEST, REPLY, ABANDON, SESSION, LOG = range(1, 8)
@@ -49,7 +48,7 @@ def allowed(profile, op):
     return bool(MAY[profile] & set(op["groups"]))
 
 
-# ---- values on the wire ------------------------------------------------------------------
+# ---- values on the wire -------------------------------------------------------------
 
 def text(value):
     value = value.encode() if isinstance(value, str) else value
@@ -149,7 +148,7 @@ def request(op, number, body=None, flags=0, fds=0, generation=1):
     return frame(REQUEST, op["number"], number, generation, flags, fds, body)
 
 
-# ---- descriptors of all kinds --------------------------------------------------------------
+# ---- descriptors of all kinds -------------------------------------------------------
 
 class Descriptors:
     """Makes descriptors to send; all are closed at the end of the block."""
@@ -200,7 +199,7 @@ class Descriptors:
         ]
 
 
-# ---- the other end of a socket -------------------------------------------------------------
+# ---- the other end of a socket ------------------------------------------------------
 
 class Frame:
     """A frame that arrived; `fds` are closed unless taken."""
@@ -284,7 +283,7 @@ class Peer:
             return found
 
 
-# ---- the worker ----------------------------------------------------------------------------
+# ---- the worker ---------------------------------------------------------------------
 
 def fd_count(pid):
     """Descriptors of PID; None where we may not look."""

@@ -19,7 +19,7 @@ static const char *const kinds[K_COUNT] = {KIND_TABLE(KIND_NAME)};
 
 #define CARRIER_NAME(name) [name] = #name
 static const char *const carriers[] = {
-	CARRIER_NAME(BY_NOBODY), CARRIER_NAME(BY_FRONTEND),  CARRIER_NAME(BY_WORKER),
+	CARRIER_NAME(BY_NOBODY), CARRIER_NAME(BY_FRONTEND),
 	CARRIER_NAME(BY_CHILD),  CARRIER_NAME(BY_INSPECTOR),
 };
 

@@ -14,14 +14,14 @@ from agent import VARIANT, wait_until
 from hostile import (ABANDON, ASKABLE, BAD_ARGS, BODY_FD, ERROR, HEAD, HELLO, HUGE, LOG,
                      MORE, OPS, POLICY, REFUSED, REPLY, REQUEST, SEALS, SESSION, TABLE,
                      Closed, Descriptors, Worker, allowed, arguments, bad_messages, bulks,
-                     fd_count, frame, message, note, request, request_head, rss_kib, text)
+                     fd_count, frame, note, request, request_head, rss_kib, text)
 
 SLEEP, BLOB, ACT = OPS["test-sleep"], OPS["test-blob"], OPS["test-act"]
 DENIED = OPS["guest-set-user-password"]
 # Sanitizers keep what was freed, so only a plain build shows what is really held.
 RSS_KIB = 24 * 1024 if VARIANT == "release" else None
 
-# ---- helpers -------------------------------------------------------------------------------
+# ---- helpers ------------------------------------------------------------------------
 
 
 def sleep_for(ms):
@@ -54,7 +54,7 @@ def with_fds(op, d, **how):
     return request(op, fds=len(fds), **how), fds
 
 
-# ---- the frame -----------------------------------------------------------------------------
+# ---- the frame ----------------------------------------------------------------------
 
 def samples():
     """A frame of each kind that may come from a frontend, well-formed."""
@@ -114,7 +114,7 @@ def test_an_empty_packet_ends_the_frontend():
         w.works()
 
 
-# ---- hello ---------------------------------------------------------------------------------
+# ---- hello --------------------------------------------------------------------------
 
 def test_no_word_before_a_fitting_hello():
     with Worker("legacy") as w:
@@ -153,7 +153,7 @@ def test_nothing_behind_a_violation_is_heard():
         assert not w.busy()
 
 
-# ---- requests that are none ------------------------------------------------------------------
+# ---- requests that are none ---------------------------------------------------------
 
 def test_numbers_that_are_no_operation_of_ours():
     rows = {op["number"] for op in TABLE["ops"]}
@@ -233,7 +233,7 @@ def test_bad_arguments_bring_none():
                         request(BLOB, 1, request_head()[:-1], BAD_ARGS)])
 
 
-# ---- random ----------------------------------------------------------------------------------
+# ---- random -------------------------------------------------------------------------
 
 def mutated(rng, body):
     body = bytearray(body)
@@ -300,7 +300,7 @@ def test_random_packets():
         assert not w.busy()
 
 
-# ---- descriptors -----------------------------------------------------------------------------
+# ---- descriptors --------------------------------------------------------------------
 
 def test_descriptors_that_were_not_announced_or_are_too_many():
     with Worker() as w, Descriptors() as d:
@@ -330,6 +330,11 @@ def test_bodies_in_what_is_no_sealed_memfd():
             d.memfd(body, 0), d.memfd(b""), d.memfd(body, size=TABLE["REQUEST_BODY_MAX"] + 1),
             d.memfd(size=1 << 40)]
         all_violate(w, [(request(DENIED, 1, b"", BODY_FD, 1), [fd]) for fd in fds])
+        # As it should be, but more than a request may be.
+        arg = text(b"a" * 1000000)
+        huge = request_head() + arg + b"\1" + struct.pack("<I", 4) + arg * 4 + bytes(3)
+        assert len(huge) > TABLE["REQUEST_BODY_MAX"]
+        all_violate(w, [(request(OPS["guest-exec"], 1, b"", BODY_FD, 1), [d.memfd(huge)])])
         good = d.memfd(body)
         all_violate(w, [(request(DENIED, 1, body, BODY_FD, 1), [good]),
                         (request(DENIED, 1, body[:1], BODY_FD, 1), [good]),
@@ -356,7 +361,7 @@ def test_any_descriptor_as_bulk_of_a_refused_request():
             wait_until(lambda: fd_count(w.pid) == before + 1, "descriptors to be closed")
 
 
-# ---- what the policy forbids --------------------------------------------------------------------
+# ---- what the policy forbids --------------------------------------------------------
 
 def test_what_the_policy_forbids_is_refused_and_recorded():
     for profile in ("none", "safe"):
@@ -412,6 +417,7 @@ def test_a_long_request_is_cut_in_its_record_not_left_out():
         assert peer.reply(1).flags == ERROR
         args = w.wait_records("decision", 1)[0]["POSTERN_ARGS"]
         assert args.startswith('{"path": "/bin/aaa') and 3500 < len(args) <= 4096, args[:99]
+        assert set(args[15:]) == {"a"}, args
 
 
 def test_a_forbidden_act_is_seen_where_it_is_allowed():
@@ -454,7 +460,7 @@ def test_operations_of_later_builds_are_refused():
         assert not w.busy()
 
 
-# ---- abandoning, many at once, not reading --------------------------------------------------------
+# ---- abandoning, many at once, not reading ------------------------------------------
 
 def test_abandon_touches_only_the_reply_of_its_own_request():
     with Worker() as w:
@@ -521,7 +527,7 @@ def test_a_frontend_that_does_not_read_is_given_up():
         w.works()
 
 
-# ---- floods ----------------------------------------------------------------------------------------
+# ---- floods -------------------------------------------------------------------------
 
 def test_malformed_notes():
     good = note(words=b"abc")[HEAD.size:]

@@ -128,7 +128,7 @@ static void assert_text(struct v_str got, const char *want)
 	assert_memory_equal(got.p, want, got.len);
 }
 
-/* ---- guest-get-osinfo ----------------------------------------------------------- */
+/* ---- guest-get-osinfo ---- */
 
 struct expected {
 	const char *id, *name, *pretty_name, *version, *version_id, *variant, *variant_id;
@@ -242,7 +242,7 @@ static void test_osinfo_from_the_variable_only(void **state)
 	expect_osinfo(f, &debian12);
 }
 
-/* ---- the others ----------------------------------------------------------------- */
+/* ---- the others ---- */
 
 static void test_host_name_of_64_bytes(void **state)
 {
@@ -368,7 +368,7 @@ static void test_failure_of_the_system_is_an_error(void **state)
 	}
 }
 
-/* ---- what is no question -------------------------------------------------------- */
+/* ---- what is no question ---- */
 
 /* Every number: exactly the rows of the inspector's are answered. */
 static void test_only_its_own_operations(void **state)

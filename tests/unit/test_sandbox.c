@@ -38,8 +38,7 @@ static void need_root(void)
 	skip();
 }
 
-/* ---- children -----------------------------------------------------------------------
- */
+/* ---- children ---- */
 
 /* Run ACT in a child; its wait status. ACT that returns counts as exit status 0. */
 static int in_child(void (*act)(const void *), const void *arg)
@@ -144,8 +143,7 @@ static void assert_no_caps_in_use(const struct held *h)
 	assert_int_equal(cap_set(h, "CapAmb:"), 0);
 }
 
-/* ---- identity -----------------------------------------------------------------------
- */
+/* ---- identity ---- */
 
 /* What a careless service manager may leave behind. */
 static void litter_root(void)
@@ -257,8 +255,7 @@ static void test_drop_refuses_roots_ids(void **state)
 	assert_int_equal(in_child(drop_to, &(struct identity){SOME_UID, 0}), 0);
 }
 
-/* ---- capabilities ---------------------------------------------------------------------
- */
+/* ---- capabilities ---- */
 
 static void keep_two(void)
 {
@@ -340,8 +337,7 @@ static void test_user_keeps_none(void **state)
 	let_go(&h);
 }
 
-/* ---- sealing ------------------------------------------------------------------------
- */
+/* ---- sealing ---- */
 
 static void seal_dumpable_user(void)
 {
@@ -428,8 +424,7 @@ static void test_a_child_narrows_the_worker(void **state)
 	assert_int_equal(in_child(fork_and_load, &(bool){true}), 0);
 }
 
-/* ---- calls, role by role
- * ---------------------------------------------------------------- */
+/* ---- calls, role by role ---- */
 
 struct attempt {
 	enum sandbox_role role;
@@ -572,8 +567,7 @@ static void test_sanitizers_report_from_within(void **state)
 }
 #endif
 
-/* ---- the table ------------------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 static bool conditional(const struct sc_rule *rule)
 {

@@ -160,7 +160,7 @@ static void test_times_beyond_the_calendar(void **state)
 	assert_true(tz_of_rule("CET-1", 5, 253402300799, &got));
 }
 
-/* ---- files ---------------------------------------------------------------------- */
+/* ---- files ---- */
 
 struct file {
 	char bytes[8192];

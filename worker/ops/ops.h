@@ -17,7 +17,6 @@
 	int child_##tag(const void *args, struct wbuf *out, struct err *e);
 #define CHILD_DECL_BY_NOBODY(tag)
 #define CHILD_DECL_BY_FRONTEND(tag)
-#define CHILD_DECL_BY_WORKER(tag)
 #define CHILD_DECL_BY_INSPECTOR(tag)
 #define CHILD_DECL(tag, number, name, args, result, carrier, ...) \
 	CHILD_DECL_##carrier(tag)

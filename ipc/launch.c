@@ -1,0 +1,20 @@
+/*
+ * ipc/launch.c - how a program sees that the supervisor started it
+ *
+ * Runs in:   worker, frontend, inspector
+ * Input:     the descriptors it was started with
+ * May touch: nothing
+ * Must not:  let a program run that nobody is at the other end of
+ */
+#include "ipc/launch.h"
+
+#include <sys/socket.h>
+
+bool launched(void)
+{
+	int type;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(LAUNCH_FD_SOCKET, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	       type == SOCK_SEQPACKET;
+}

@@ -1,0 +1,425 @@
+/*
+ * tests/unit/test_audit.c - records as they stand in the trail, and floods of them
+ *
+ * Runs in:   a test
+ * Input:     requests, verdicts and notes made up by hand
+ * May touch: a socket pair in the place of the writer
+ * Must not:  start the writer
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sys/socket.h>
+
+#include "ipc/note.h"
+#include "worker/worker.h"
+
+struct fixture {
+	struct worker *w;
+	int writer; /* where the writer would read */
+	char line[SINK_LINE_MAX + 1];
+	struct wbuf wire;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct sink *sink;
+	int pair[2];
+
+	if (!f || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	f->w = calloc(1, sizeof(*f->w));
+	f->writer = pair[1];
+	f->wire = wbuf_growing(256 * 1024);
+	sink = &f->w->sink;
+	sink->source.fd = pair[0];
+	sink->tail = &sink->head;
+	*state = f;
+	if (audit_init(&f->w->audit, sink) < 0)
+		return -1;
+	/* What differs from run to run is fixed here. */
+	strcpy(f->w->audit.boot_id, "b");
+	strcpy(f->w->audit.instance, "i");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	close_p(&f->w->sink.source.fd);
+	close_p(&f->writer);
+	wbuf_free(&f->wire);
+	free(f->w);
+	free(f);
+	return 0;
+}
+
+/* The next line, or NULL; its time is blanked out. */
+static const char *next_line(struct fixture *f)
+{
+	ssize_t n = recv(f->writer, f->line, SINK_LINE_MAX, MSG_DONTWAIT);
+	static const char mark[] = "\"POSTERN_TIME_USEC\": ";
+	char *at, *end;
+
+	if (n <= 0)
+		return NULL;
+	f->line[n] = '\0';
+	assert_int_equal(f->line[0], SINK_AUDIT);
+	assert_int_equal(f->line[n - 1], '\n');
+	f->line[n - 1] = '\0';
+	at = strstr(f->line, mark);
+	assert_non_null(at);
+	at += sizeof(mark) - 1;
+	end = at + strspn(at, "0123456789");
+	assert_true(end - at >= 16);
+	memmove(at, end, strlen(end) + 1);
+	return f->line + 1;
+}
+
+static void assert_has(const char *line, const char *part)
+{
+	if (!line || !strstr(line, part))
+		fail_msg("no %s in %s", part, line ? line : "(nothing)");
+}
+
+static void assert_lacks(const char *line, const char *part)
+{
+	if (strstr(line, part))
+		fail_msg("%s in %s", part, line);
+}
+
+/* ---- the record ----------------------------------------------------------------------
+ */
+
+static void one_line_of_json(void **state)
+{
+	struct fixture *f = *state;
+	struct msg_audit r = {.detail = v_str("a\nb\"\xff")};
+
+	audit_write(&f->w->audit, EVENT_CHILD_RESTART, &r, "%s: %d", "message\n", 7);
+	assert_string_equal(
+		next_line(f),
+		"{\"MESSAGE\": \"message\\n: 7\", "
+		"\"MESSAGE_ID\": \"8f090c1ea0dc467dab5caa9b99c3cbf1\", \"PRIORITY\": 4, "
+		"\"POSTERN_TIME_USEC\": , \"POSTERN_EVENT\": \"child-restart\", "
+		"\"POSTERN_SEQ\": 1, \"POSTERN_BOOT_ID\": \"b\", "
+		"\"POSTERN_INSTANCE\": \"i\", \"POSTERN_DETAIL\": \"a\\nb\\\"\\uFFFD\"}");
+	assert_null(next_line(f));
+}
+
+static void numbered(void **state)
+{
+	struct fixture *f = *state;
+	char seq[32];
+
+	for (int i = 1; i <= 5; i++) {
+		audit_write(&f->w->audit, EVENT_START, &(struct msg_audit){0}, "x");
+		snprintf(seq, sizeof(seq), "\"POSTERN_SEQ\": %d,", i);
+		assert_has(next_line(f), seq);
+	}
+}
+
+/* What cannot be written is counted, and the next record that goes out says so, once. */
+static void lost_records_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct sink *sink = &f->w->sink;
+	char noise[4096] = "noise";
+	const char *line;
+
+	while (send(sink->source.fd, noise, sizeof(noise), MSG_DONTWAIT) > 0)
+		;
+	sink->bytes = SINK_QUEUE_MAX; /* nor is there room to keep it */
+	for (int i = 0; i < 3; i++)
+		audit_write(&f->w->audit, EVENT_START, &(struct msg_audit){0}, "lost");
+	assert_int_equal(f->w->audit.dropped, 3);
+	while (recv(f->writer, noise, sizeof(noise), MSG_DONTWAIT) > 0)
+		assert_string_equal(noise, "noise");
+	sink->bytes = 0;
+
+	audit_write(&f->w->audit, EVENT_START, &(struct msg_audit){0}, "written");
+	line = next_line(f);
+	assert_has(line, "\"POSTERN_DROPPED\": 3");
+	assert_has(line, "\"POSTERN_SEQ\": 4");
+	audit_write(&f->w->audit, EVENT_START, &(struct msg_audit){0}, "written");
+	assert_lacks(next_line(f), "DROPPED");
+}
+
+/* One that is too long for a line is lost like any other. */
+static void too_long_a_record(void **state)
+{
+	struct fixture *f = *state;
+	char *text = calloc(1, AUDIT_LINE_MAX);
+	struct msg_audit r = {0};
+
+	memset(text, 1, AUDIT_LINE_MAX - 1); /* each byte takes six */
+	r.detail = v_str(text);
+	audit_write(&f->w->audit, EVENT_START, &r, "x");
+	assert_int_equal(f->w->audit.dropped, 1);
+	assert_null(next_line(f));
+	free(text);
+}
+
+static void instance_is_drawn(void **state)
+{
+	struct fixture *f = *state;
+	struct audit one, two;
+
+	assert_int_equal(audit_init(&one, &f->w->sink), 0);
+	assert_int_equal(audit_init(&two, &f->w->sink), 0);
+	assert_int_equal(strlen(one.instance), 36);
+	assert_string_not_equal(one.instance, two.instance);
+	assert_string_equal(one.boot_id, two.boot_id);
+}
+
+/* ---- a decision ----------------------------------------------------------------------
+ */
+
+/* Record the decision V on the arguments ARGS of operation NUMBER. */
+static const char *decision(struct fixture *f, uint32_t number, const void *args,
+			    const struct verdict *v)
+{
+	struct asked q = {.number = number, .op = op_by_number(number)};
+	const struct msg_request_head head = {
+		.session = V_U64(3),
+		.client_id = v_str("\"id\n\""),
+	};
+	struct rbuf r;
+
+	wbuf_free(&f->wire);
+	schema_put(&f->wire, q.op->args, args);
+	assert_false(f->wire.bad);
+	r = rbuf_of(f->wire.p, f->wire.len);
+	record_decision(f->w, &q, v, &head, &r, 8);
+	/* The arguments are still to be decoded by whoever acts. */
+	assert_int_equal(rbuf_left(&r), f->wire.len);
+	return next_line(f);
+}
+
+static void denied_password(void **state)
+{
+	const struct msg_set_password args = {
+		.username = v_str("root"),
+		.password = {.p = "hunter2", .len = 7, .set = true},
+		.crypted = V_BOOL(false),
+	};
+	const struct verdict v = {
+		.reason = REASON_EXPLICIT_DENY,
+		.skew = true,
+		.policy = {.rule = "no-root", .file = "/etc/x.conf", .line = 12},
+	};
+	const char *line = decision(*state, OP_set_user_password, &args, &v);
+
+	assert_has(line, "\"POSTERN_DECISION\": \"deny\"");
+	assert_has(line, "\"POSTERN_REASON\": \"explicit-deny\"");
+	assert_has(line, "\"POSTERN_RULE\": \"no-root\"");
+	assert_has(line, "\"POSTERN_RULE_FILE\": \"/etc/x.conf\"");
+	assert_has(line, "\"POSTERN_RULE_LINE\": 12");
+	assert_has(line, "\"POSTERN_SKEW\": true");
+	assert_has(line, "\"POSTERN_REQUEST\": 8");
+	assert_has(line, "\"POSTERN_SESSION\": 3");
+	assert_has(line, "\"POSTERN_CLIENT_ID\": \"\\\"id\\n\\\"\"");
+	assert_has(line, "\"POSTERN_COMMAND\": \"guest-set-user-password\"");
+	assert_has(line, "\"POSTERN_ARGS\": \"{\\\"username\\\": \\\"root\\\", "
+			 "\\\"password\\\": \\\"<secret>\\\", "
+			 "\\\"crypted\\\": false}\"");
+	assert_lacks(line, "hunter2");
+	assert_lacks(line, "aHVudGVyMg");
+}
+
+static void allowed_by_a_profile(void **state)
+{
+	const struct verdict v = {
+		.allowed = true,
+		.reason = REASON_RULE,
+		.policy = {.allowed = true, .rule = "@info", .file = "builtin:safe"},
+	};
+	const char *line = decision(*state, OP_get_osinfo, "", &v);
+
+	assert_has(line, "\"POSTERN_EVENT\": \"decision\"");
+	assert_has(line, "\"POSTERN_DECISION\": \"allow\"");
+	assert_has(line, "\"POSTERN_RULE\": \"@info\"");
+	assert_has(line, "\"POSTERN_ARGS\": \"{}\"");
+	assert_lacks(line, "RULE_LINE");
+	assert_lacks(line, "SKEW");
+}
+
+/* Arguments longer than a record takes are cut, and the record is still one line. */
+static void long_arguments_are_cut(void **state)
+{
+	char *path = malloc(100000);
+	struct msg_file_open args = {.path = {.p = path, .len = 100000, .set = true}};
+	const struct verdict v = {.reason = REASON_NO_RULE};
+	const char *line;
+
+	memset(path, '"', 100000);
+	line = decision(*state, OP_file_open, &args, &v);
+	assert_has(line, "\"POSTERN_ARGS\": \"{\\\"path\\\": ");
+	assert_has(line, "\"POSTERN_DECISION\": \"deny\"");
+	assert_true(strlen(line) < AUDIT_LINE_MAX);
+	assert_int_equal(line[strlen(line) - 1], '}');
+	free(path);
+}
+
+/* With wrong arguments there are none to show. */
+static void no_arguments(void **state)
+{
+	struct fixture *f = *state;
+	struct asked q = {.number = OP_exec, .op = op_by_number(OP_exec)};
+	const struct msg_request_head head = {.session = V_U64(1)};
+	const struct verdict v = {.reason = REASON_ARGUMENTS};
+	const char *line;
+
+	record_decision(f->w, &q, &v, &head, NULL, 1);
+	line = next_line(f);
+	assert_has(line, "\"POSTERN_REASON\": \"arguments\"");
+	assert_lacks(line, "POSTERN_ARGS");
+	assert_lacks(line, "CLIENT_ID");
+}
+
+static void abandoned_completion(void **state)
+{
+	struct fixture *f = *state;
+	const struct request rq = {
+		.serial = 8,
+		.op = OP_get_osinfo,
+		.session = 3,
+		.abandoned = true,
+		.began_usec = now_usec(),
+	};
+	const char *line;
+
+	record_complete(f->w, &rq, "failed", EIO);
+	line = next_line(f);
+	assert_has(line, "\"POSTERN_EVENT\": \"complete\"");
+	assert_has(line, "\"POSTERN_RESULT\": \"failed\"");
+	assert_has(line, "\"POSTERN_ERRNO\": 5");
+	assert_has(line, "\"POSTERN_ABANDONED\": true");
+	assert_has(line, "\"POSTERN_DURATION_USEC\": ");
+	assert_has(line, "\"POSTERN_REQUEST\": 8");
+}
+
+/* ---- the frontend's word --------------------------------------------------------------
+ */
+
+static int session_note(struct fixture *f, uint8_t event, uint64_t count,
+			const char *text)
+{
+	struct msg_session_note note = {
+		.event = {.v = event, .set = true},
+		.session = V_U64(4),
+		.count = V_U64(count),
+		.text = v_str(text),
+	};
+
+	wbuf_free(&f->wire);
+	schema_put(&f->wire, &schema_session_note, &note);
+	return record_session(f->w, &(struct frame){.type = FRAME_SESSION,
+						    .body = f->wire.p,
+						    .len = (uint32_t)f->wire.len});
+}
+
+static void notes_are_its_word(void **state)
+{
+	struct fixture *f = *state;
+	char text[NOTE_TEXT_MAX + 100] = "";
+	const char *line;
+
+	memset(text, 't', sizeof(text) - 1);
+	assert_int_equal(session_note(f, SESSION_MALFORMED, 9, text), 0);
+	line = next_line(f);
+	assert_has(line, "\"POSTERN_EVENT\": \"protocol-error\"");
+	assert_has(line, "\"POSTERN_REPORTED_BY\": \"frontend\"");
+	assert_has(line, "\"POSTERN_SESSION\": 4");
+	assert_has(line, "\"POSTERN_REPEAT\": 9");
+	text[NOTE_TEXT_MAX] = '\0';
+	assert_has(line, text);
+	text[NOTE_TEXT_MAX] = 't';
+	text[NOTE_TEXT_MAX + 1] = '\0';
+	assert_lacks(line, text);
+
+	assert_int_equal(session_note(f, SESSION_CONNECT, 0, ""), 0);
+	line = next_line(f);
+	assert_has(line, "\"POSTERN_EVENT\": \"connect\"");
+	assert_lacks(line, "DETAIL");
+	assert_lacks(line, "REPEAT");
+}
+
+static void no_note_at_all(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(session_note(f, 3, 0, ""), -1);
+	assert_int_equal(session_note(f, SESSION_CONNECT, 0, ""), 0);
+	f->wire.len--;
+	assert_int_equal(
+		record_session(f->w, &(struct frame){.body = f->wire.p,
+						     .len = (uint32_t)f->wire.len}),
+		-1);
+	assert_non_null(next_line(f));
+	assert_null(next_line(f));
+}
+
+/* A flood of notes is cut short, and the next record says by how much. */
+static void flood_of_notes(void **state)
+{
+	struct fixture *f = *state;
+	int lines = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(session_note(f, SESSION_CONNECT, 0, ""), 0);
+		lines += next_line(f) != NULL;
+	}
+	assert_in_range(lines, NOTES_BURST, 500);
+	assert_int_equal(f->w->audit.dropped, 1000 - lines);
+	record_stop(f->w, "test");
+	assert_has(next_line(f), "\"POSTERN_DROPPED\": ");
+}
+
+/* So many at once; then so many a second, whatever was asked for in between. */
+static void bucket(void **state)
+{
+	struct bucket b = {0};
+	int n = 0;
+
+	(void)state;
+	while (bucket_take(&b, 5000))
+		n++;
+	assert_int_equal(n, NOTES_BURST);
+	assert_false(bucket_take(&b, 5000 + 1000 / NOTES_PER_SEC - 1));
+	for (n = 0; bucket_take(&b, 6000); n++)
+		;
+	assert_int_equal(n, NOTES_PER_SEC);
+	/* A long silence saves up a burst, and no more. */
+	for (n = 0; bucket_take(&b, 100000000); n++)
+		;
+	assert_int_equal(n, NOTES_BURST);
+}
+
+int main(void)
+{
+#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		WITH(one_line_of_json),
+		WITH(numbered),
+		WITH(lost_records_are_counted),
+		WITH(too_long_a_record),
+		WITH(instance_is_drawn),
+		WITH(denied_password),
+		WITH(allowed_by_a_profile),
+		WITH(long_arguments_are_cut),
+		WITH(no_arguments),
+		WITH(abandoned_completion),
+		WITH(notes_are_its_word),
+		WITH(no_note_at_all),
+		WITH(flood_of_notes),
+		cmocka_unit_test(bucket),
+	};
+
+	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
+}
