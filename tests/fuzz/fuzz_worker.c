@@ -185,7 +185,7 @@ static void check_result(const struct schema *s, struct rbuf r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct asked q = {.generation = 1};
+	struct asked q = {0};
 
 	if (size < 2 || size > sizeof(fuzz.again) - 64)
 		return 0;

@@ -22,6 +22,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 
 from agent import PATIENCE, build_dir, children, helper, status, wait_until
 
@@ -298,16 +299,22 @@ def rss_kib(pid):
 
 
 class Worker:
-    """postern-worker with test operations, whose supervisor is the test."""
+    """postern-worker with test operations, whose supervisor is the test.
 
-    def __init__(self, profile="safe"):
+    stuck   nobody takes its records, until read_records()
+    """
+
+    def __init__(self, profile="safe", stuck=False):
         self.dir = tempfile.mkdtemp(prefix="postern-test-")
         self.audit_path = os.path.join(self.dir, "audit")
         self.stderr_path = os.path.join(self.dir, "stderr")
         self.launch, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.launch.settimeout(PATIENCE)
-        spare = [os.dup2(theirs.fileno(), 100),
-                 os.open(self.audit_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)]
+        trail = os.open(self.audit_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        spare = [os.dup2(theirs.fileno(), 100), trail]
+        if stuck:
+            self.pipe, spare[1] = os.pipe()
+            self.trail = trail
         theirs.close()
         with open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
@@ -372,6 +379,15 @@ class Worker:
 
     # -- records
 
+    def read_records(self):
+        """Of a stuck one: take its records from now on."""
+        def copy():
+            while piece := os.read(self.pipe, 1 << 16):
+                os.write(self.trail, piece)
+            os.close(self.pipe)
+            os.close(self.trail)
+        threading.Thread(target=copy, daemon=True).start()
+
     def stderr(self):
         with open(self.stderr_path, "rb") as f:
             return f.read()
@@ -398,10 +414,13 @@ class Worker:
         code = self.process.wait(PATIENCE)
         assert code == 0, (code, self.stderr())
         assert b"Sanitizer" not in self.stderr(), self.stderr()
-        starts = [r for r in self.records() if r["POSTERN_EVENT"] in ("start", "stop")]
-        assert len(starts) == 2, starts
-        numbers = [r["POSTERN_SEQ"] for r in self.records()]
+        self.wait_records("stop", 1)  # the writer of the records ends after the worker
+        assert len(self.records("start")) == 1
+        trail = self.records()
+        numbers = [r["POSTERN_SEQ"] for r in trail]
         assert numbers == sorted(set(numbers)), "records out of order"
+        dropped = sum(r.get("POSTERN_DROPPED", 0) for r in trail)
+        assert len(trail) + dropped == numbers[-1], (len(trail), dropped, numbers[-1])
 
     def __enter__(self):
         return self

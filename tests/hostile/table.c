@@ -19,8 +19,10 @@ static const char *const kinds[K_COUNT] = {KIND_TABLE(KIND_NAME)};
 
 #define CARRIER_NAME(name) [name] = #name
 static const char *const carriers[] = {
-	CARRIER_NAME(BY_NOBODY), CARRIER_NAME(BY_FRONTEND),
-	CARRIER_NAME(BY_CHILD),  CARRIER_NAME(BY_INSPECTOR),
+	CARRIER_NAME(BY_NOBODY),
+	CARRIER_NAME(BY_FRONTEND),
+	CARRIER_NAME(BY_CHILD),
+	CARRIER_NAME(BY_INSPECTOR),
 };
 
 #define GROUP_WORD(tag, bit, name) name,

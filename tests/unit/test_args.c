@@ -120,8 +120,7 @@ static bool understood(struct fixture *f, const char *command, const char *args)
 	return true;
 }
 
-/* ---- good ones: command, arguments, how they are understood ---------------------------
- */
+/* ---- good ones: command, arguments, how they are understood ---- */
 
 static const struct {
 	const char *command, *args, *json;
@@ -217,8 +216,7 @@ static void understood_as(void **state)
 	}
 }
 
-/* ---- wrong ones: command, arguments, what the client is told --------------------------
- */
+/* ---- wrong ones: command, arguments, what the client is told ---- */
 
 #define TYPE(name, type) "Invalid parameter type for '" name "', expected: " type
 #define MISSING(name)    "Parameter '" name "' is missing"
@@ -363,8 +361,7 @@ static void refused_as(void **state)
 	}
 }
 
-/* ---- what cannot stand in a table
- * ------------------------------------------------------ */
+/* ---- what cannot stand in a table ---- */
 
 /* N copies of the character C between BEFORE and AFTER. */
 static char *with_run(const char *before, char c, size_t n, const char *after)
@@ -374,7 +371,8 @@ static char *with_run(const char *before, char c, size_t n, const char *after)
 
 	memcpy(s, before, head);
 	memset(s + head, c, n);
-	memcpy(s + head + n, after, tail + 1);
+	memcpy(s + head + n, after, tail);
+	s[head + n + tail] = '\0';
 	return s;
 }
 
@@ -510,9 +508,10 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		WITH(understood_as),     WITH(refused_as),  WITH(long_names),
-		WITH(long_nested_names), WITH(long_values), WITH(long_text),
-		WITH(many_elements),     WITH(too_large),   WITH(every_argument_checked),
+		WITH(understood_as),          WITH(refused_as),  WITH(long_names),
+		WITH(long_nested_names),      WITH(long_values), WITH(long_text),
+		WITH(many_elements),          WITH(too_large),   WITH(bulk_without_room),
+		WITH(every_argument_checked),
 	};
 
 	return cmocka_run_group_tests_name("args", tests, NULL, NULL);

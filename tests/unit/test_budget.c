@@ -51,10 +51,13 @@ static size_t longest(void)
 
 	assert_true(parses(fits));
 	assert_false(parses(fails));
-	while (fails - fits > 1) {
+	while (fits + 1 < fails) {
 		size_t n = (fits + fails) / 2;
 
-		*(parses(n) ? &fits : &fails) = n;
+		if (parses(n))
+			fits = n;
+		else
+			fails = n;
 	}
 	return fits;
 }

@@ -98,8 +98,7 @@ static void long_text_with_errno(void **state)
 	}
 }
 
-/* ---- between processes ---------------------------------------------------------------
- */
+/* ---- between processes ---- */
 
 static void travels(void **state)
 {

@@ -99,13 +99,14 @@ static void send_head(struct fixture *f, const struct frame *head, const char *b
 		      size_t n_fds)
 {
 	uint8_t packet[FRAME_HEAD + 64];
+	struct wbuf w = wbuf_fixed(packet, sizeof(packet));
 	int fds[16];
 
-	frame_head(head, packet);
-	memcpy(packet + FRAME_HEAD, body, strlen(body));
+	frame_head(head, wbuf_room(&w, FRAME_HEAD));
+	wbuf_text(&w, body);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = f->theirs;
-	send_raw(f, packet, FRAME_HEAD + strlen(body), fds, n_fds);
+	send_raw(f, packet, w.len, fds, n_fds);
 }
 
 static void header_layout(void **state)
@@ -159,9 +160,10 @@ static void every_type_passes(void **state)
 {
 	struct fixture *f = *state;
 
-	for (uint16_t type = FRAME_HELLO; type < FRAME_TYPE_END; type++) {
-		assert_int_equal(frame_send(f->theirs, &(struct frame){.type = type}),
-				 FRAME_OK);
+	for (int type = FRAME_HELLO; type < FRAME_TYPE_END; type++) {
+		const struct frame sent = {.type = (uint16_t)type};
+
+		assert_int_equal(frame_send(f->theirs, &sent), FRAME_OK);
 		assert_int_equal(receive(f), FRAME_OK);
 		assert_int_equal(f->got.type, type);
 		assert_int_equal(f->got.len, 0);
@@ -226,7 +228,9 @@ static const struct {
 	{{.type = FRAME_HELLO, .len = 0xffffffff}, "x", 0},
 	{{.type = FRAME_REPLY, .flags = 32}, "", 0},
 	/* An error is never a fragment. */
-	{{.type = FRAME_REPLY, .flags = FRAME_MORE | FRAME_ERROR}, "", 0},
+	{{.type = FRAME_REPLY, .flags = FRAME_MORE | FRAME_ERROR, .len = 1}, "x", 0},
+	/* A fragment without content could be followed by more of them for ever. */
+	{{.type = FRAME_REPLY, .flags = FRAME_MORE}, "", 0},
 	{{.type = FRAME_REPLY, .flags = 0x8000}, "", 0},
 	/* Announced but not there, there but not announced, more of either. */
 	{{.type = FRAME_REQUEST, .n_fds = 1}, "", 0},
@@ -268,17 +272,20 @@ static void flags_by_type(void **state)
 	};
 	struct fixture *f = *state;
 
-	for (uint16_t type = FRAME_HELLO; type < FRAME_TYPE_END; type++) {
+	for (int type = FRAME_HELLO; type < FRAME_TYPE_END; type++) {
 		for (uint32_t bit = 0; bit < 16; bit++) {
 			uint16_t flag = (uint16_t)(1u << bit);
 			uint16_t n_fds = flag == FRAME_BODY_FD && type == FRAME_REQUEST;
+			const struct frame head = {
+				.type = (uint16_t)type,
+				.flags = flag,
+				.n_fds = n_fds,
+				.len = 1,
+			};
 
-			send_head(f,
-				  &(struct frame){
-					  .type = type, .flags = flag, .n_fds = n_fds},
-				  "", n_fds);
+			send_head(f, &head, "x", n_fds);
 			assert_int_equal(receive(f),
-					 fits[type] & flag ? FRAME_OK : FRAME_INVALID);
+					 (fits[type] & flag) ? FRAME_OK : FRAME_INVALID);
 			frame_close_fds(&f->got);
 		}
 	}

@@ -118,13 +118,13 @@ static void names_are_exact(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		const char *name = commands[i].name;
 		size_t len = strlen(name);
-		char other[64];
+		char other[64] = "";
 
 		assert_int_equal(op_by_name(name, len), commands[i].number);
 		/* The NUL counts: a text that contains one is another name. */
 		assert_int_equal(op_by_name(name, len + 1), OP_NONE);
 		assert_int_not_equal(op_by_name(name, len - 1), commands[i].number);
-		memcpy(other, name, len);
+		memcpy(other, name, min_size(len, sizeof(other)));
 		other[0] = 'G';
 		assert_int_equal(op_by_name(other, len), OP_NONE);
 		other[0] = 'g';

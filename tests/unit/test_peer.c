@@ -139,8 +139,7 @@ static void assert_gone(struct fixture *f, enum frame_status why)
 	assert_false(peer_is_open(&f->peer));
 }
 
-/* ---- hello ---------------------------------------------------------------------------
- */
+/* ---- hello ---- */
 
 static void says_hello_first(void **state)
 {
@@ -219,8 +218,7 @@ static void second_hello(void **state)
 	assert_gone(*state, FRAME_INVALID);
 }
 
-/* ---- the end -------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 static void closed_by_the_other(void **state)
 {
@@ -292,8 +290,7 @@ static void open_fails(void **state)
 	free(p);
 }
 
-/* ---- the queue -----------------------------------------------------------------------
- */
+/* ---- the queue ---- */
 
 #define BODY FRAME_BODY_MAX
 
@@ -378,6 +375,24 @@ static void queued_descriptors(void **state)
 	free(body);
 }
 
+/* What it said before it went is heard although we have more to say. */
+static void last_words(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *body = calloc(1, BODY);
+
+	send_many(f, 10, body);
+	send_frame(f, &(struct frame){.type = FRAME_LOG, .request = 1});
+	send_frame(f, &(struct frame){.type = FRAME_LOG, .request = 2});
+	close_p(&f->other);
+	assert_int_equal(settle(f), 0);
+	assert_int_equal(f->frames, 2);
+	assert_int_equal(f->last.request, 2);
+	assert_int_equal(f->gone, 1);
+	assert_int_equal(f->why, FRAME_GONE);
+	free(body);
+}
+
 /* Closing with frames queued frees them; the sanitizer and teardown would tell. */
 static void closed_with_queue(void **state)
 {
@@ -412,8 +427,7 @@ static void overrun(void **state)
 	assert_gone(f, FRAME_INVALID);
 }
 
-/* ---- fragments -----------------------------------------------------------------------
- */
+/* ---- fragments ---- */
 
 static void reply_of(struct fixture *f, const uint8_t *body, size_t len, uint16_t flags)
 {
@@ -475,6 +489,7 @@ int main(void)
 		GREETED(queued_in_order),
 		GREETED(none_overtakes),
 		GREETED(queued_descriptors),
+		GREETED(last_words),
 		GREETED(closed_with_queue),
 		GREETED(overrun),
 		GREETED(fragments),

@@ -19,12 +19,9 @@
 #include "tests/lib/genmsg.h"
 #include "worker/audit.h"
 
-#define SCHEMA_ROW(tag) {#tag, &schema_##tag},
-static const struct row {
-	const char *name;
-	const struct schema *s;
-} rows[] = {SCHEMA_TABLE(SCHEMA_ROW) SCHEMA_TABLE_TEST(SCHEMA_ROW)
-		    SCHEMA_ROW(request_head) SCHEMA_ROW(session_note) SCHEMA_ROW(audit)};
+#define SCHEMA_ROW(tag) &schema_##tag,
+static const struct schema *const rows[] = {SCHEMA_TABLE(SCHEMA_ROW) SCHEMA_TABLE_TEST(
+	SCHEMA_ROW) SCHEMA_ROW(request_head) SCHEMA_ROW(session_note) SCHEMA_ROW(audit)};
 
 /* Room for any message here, its text and lists included. */
 #define ROOM (1024 * 1024)
@@ -124,12 +121,11 @@ static void for_each_message(struct fixture *f, uint64_t seeds,
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		for (size_t o = 0; o < ARRAY_SIZE(optional); o++)
 			for (uint64_t seed = 0; seed < seeds; seed++)
-				check(f, rows[i].s,
-				      encode_made(f, rows[i].s, seed, optional[o]));
+				check(f, rows[i],
+				      encode_made(f, rows[i], seed, optional[o]));
 }
 
-/* ---- what comes out is what went in --------------------------------------------------
- */
+/* ---- what comes out is what went in ---- */
 
 static void same_again(struct fixture *f, const struct schema *s, const void *msg)
 {
@@ -224,8 +220,7 @@ static void altered(void **state)
 	for_each_message(*state, 1, altered_anywhere);
 }
 
-/* ---- one field, and bytes that are no value of it ------------------------------------
- */
+/* ---- one field, and bytes that are no value of it ---- */
 
 #define ONE(tag, kind, flags, ref)                         \
 	struct msg_##tag {                                 \
@@ -391,8 +386,7 @@ static void list_fills_arena(void **state)
 	assert_true(f->decoded.len <= ROOM);
 }
 
-/* ---- memory --------------------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 /* With each byte less than it takes the message is refused; with enough it is read. */
 static void every_arena(struct fixture *f, const struct schema *s, const void *msg)
@@ -438,8 +432,7 @@ static void arena_is_aligned(void **state)
 	assert_null(arena_take(&a, 1));
 }
 
-/* ---- encoding ------------------------------------------------------------------------
- */
+/* ---- encoding ---- */
 
 /* A field that is required and was not filled is noticed where the message is made. */
 static void required_unset(void **state)
@@ -447,7 +440,7 @@ static void required_unset(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct schema *s = rows[i].s;
+		const struct schema *s = rows[i];
 
 		for (uint32_t n = 0; n < s->n; n++) {
 			CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(ROOM);
@@ -479,8 +472,7 @@ static void no_room(void **state)
 	for_each_message(*state, 1, buffer_too_small);
 }
 
-/* ---- bulk ----------------------------------------------------------------------------
- */
+/* ---- bulk ---- */
 
 static void bulks_are_counted(void **state)
 {
@@ -518,7 +510,7 @@ static int show_bulks(struct fixture *f, uint64_t out, uint64_t err,
 
 static void bulk_is_shown(void **state)
 {
-	const struct rbuf bulk[] = {rbuf_of("hello", 5), rbuf_of(NULL, 0)};
+	const struct rbuf bulk[] = {rbuf_of("hello", 5), rbuf_of("", 0)};
 	char text[256];
 
 	assert_int_equal(show_bulks(*state, 5, 0, bulk, 2, text), 0);
@@ -531,7 +523,7 @@ static void bulk_is_shown(void **state)
 	assert_int_equal(show_bulks(*state, 5, 1, bulk, 2, text), -1);
 }
 
-/* ---- secrets ---------------------------------------------------------------------- */
+/* ---- secrets ---- */
 
 static void show_args(struct fixture *f, const struct op *op, uint64_t pub,
 		      uint64_t secret, bool redact, struct wbuf *text)
@@ -539,7 +531,7 @@ static void show_args(struct fixture *f, const struct op *op, uint64_t pub,
 	struct gen g = gen_of(f, 0, GEN_MIXED);
 	struct rbuf r;
 	/* What the bulk fields hold is not at hand where a record is written. */
-	const struct rbuf none[] = {rbuf_of(NULL, 0), rbuf_of(NULL, 0)};
+	const struct rbuf none[] = {rbuf_of("", 0), rbuf_of("", 0)};
 
 	g.pub = pub;
 	g.secret = secret;
@@ -664,8 +656,36 @@ static void redacted_form(void **state)
 				  "\"capture-output\": true}");
 }
 
-/* ---- the descriptions themselves ------------------------------------------------------
- */
+/* One long text must not crowd out what follows it in a record. */
+static void redacted_text_is_cut(void **state)
+{
+	struct fixture *f = *state;
+	char path[REDACT_STR_MAX + 2] = "";
+
+	memset(path, 'p', REDACT_STR_MAX + 1);
+	for (uint32_t over = 0; over < 2; over++) {
+		CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(ROOM);
+		CLEANUP(wbuf_free) struct wbuf want = wbuf_growing(ROOM);
+		struct msg_file_open msg = {.mode = v_str("r")};
+		struct rbuf r;
+
+		msg.path = (struct v_str){
+			.p = path, .len = REDACT_STR_MAX + over, .set = true};
+		encode(f, &schema_file_open, &msg);
+		r = rbuf_of(f->wire.p, f->wire.len);
+		assert_int_equal(schema_render(&r, &schema_file_open,
+					       &(struct render){.redact = true}, &w),
+				 0);
+		wbuf_text(&want, "{\"path\": \"");
+		wbuf_put(&want, path, REDACT_STR_MAX);
+		wbuf_text(&want, over ? "... (257 bytes)" : "");
+		wbuf_text(&want, "\", \"mode\": \"r\"}");
+		assert_int_equal(w.len, want.len);
+		assert_memory_equal(w.p, want.p, want.len);
+	}
+}
+
+/* ---- the descriptions themselves ---- */
 
 static uint32_t depth(const struct schema *s)
 {
@@ -685,7 +705,7 @@ static void nesting_is_bounded(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		uint32_t d = depth(rows[i].s);
+		uint32_t d = depth(rows[i]);
 
 		assert_true(d <= SCHEMA_DEPTH_MAX);
 		deepest = d > deepest ? d : deepest;
@@ -721,7 +741,7 @@ static void descriptions_are_sound(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct schema *s = rows[i].s;
+		const struct schema *s = rows[i];
 
 		for (uint32_t n = 0; n < s->n; n++) {
 			check_field(s, &s->fields[n]);
@@ -752,6 +772,7 @@ int main(void)
 		cmocka_unit_test(public_fields_are_shown),
 		cmocka_unit_test(known_secrets),
 		cmocka_unit_test(redacted_form),
+		cmocka_unit_test(redacted_text_is_cut),
 		cmocka_unit_test(nesting_is_bounded),
 		cmocka_unit_test(descriptions_are_sound),
 	};
