@@ -160,7 +160,9 @@ enum frame_status frame_send(int sock, const struct frame *f)
 	do {
 		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN ? FRAME_AGAIN : FRAME_GONE;
-	return FRAME_OK;
+	if (n >= 0)
+		return FRAME_OK;
+	/* Short of memory is as good as full: there will be room again. */
+	return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? FRAME_AGAIN
+								      : FRAME_GONE;
 }

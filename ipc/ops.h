@@ -422,7 +422,7 @@ enum audit_class {
 	X(file_flush, 13, "guest-file-flush", file_handle, empty, BY_NOBODY,             \
 	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                       \
 	X(fsfreeze_status, 14, "guest-fsfreeze-status", empty, text, BY_NOBODY,          \
-	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 0, AUDIT_READ)                         \
+	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 10, AUDIT_READ)                        \
 	X(fsfreeze_freeze, 15, "guest-fsfreeze-freeze", empty, integer, BY_NOBODY,       \
 	  GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)                         \
 	X(fsfreeze_freeze_list, 16, "guest-fsfreeze-freeze-list", freeze_list, integer,  \

@@ -189,7 +189,7 @@ int schema_get(struct rbuf *r, const struct schema *s, struct arena *a, void *ms
 
 /*
  * Write the message in R, of schema S, as JSON text. With `redact`, a field without
- * F_PUB shows no part of its value (bulk shows its size). Otherwise the bytes of the
+ * F_PUB shows no part of its value, nor its length. Otherwise the bytes of the
  * N-th bulk field are those of bulk[N]. -1 if R is malformed, a bulk is missing or not
  * of the size the message says, or W is full.
  */
