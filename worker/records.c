@@ -48,7 +48,7 @@ void record_stop(struct worker *w, const char *why)
 	audit_write(&w->audit, EVENT_STOP, true, &r, "Postern ends: %s", why);
 }
 
-/* Records of what changes the guest have room of their own. */
+/* Records of what changes the guest have room of their own; a refusal changes nothing. */
 static bool must(const struct op *op)
 {
 	return op->flags & OPF_MUTATES;
@@ -98,7 +98,7 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 		r.rule_line = V_U64(v->policy.line);
 	if (v->skew)
 		r.skew = V_BOOL(true);
-	return audit_write(&w->audit, EVENT_DECISION, must(q->op), &r,
+	return audit_write(&w->audit, EVENT_DECISION, v->allowed && must(q->op), &r,
 			   "%s %s (%s, rule %s)", v->allowed ? "Allowed" : "Refused",
 			   q->op->name, reason_name(v->reason), rule);
 }
@@ -113,7 +113,7 @@ void record_refused(struct worker *w, const struct asked *q, const struct verdic
 		.reason = v_str(reason_name(v->reason)),
 	};
 
-	audit_write(&w->audit, EVENT_COMPLETE, must(q->op), &r, "%s was not carried out",
+	audit_write(&w->audit, EVENT_COMPLETE, false, &r, "%s was not carried out",
 		    q->op->name);
 }
 
