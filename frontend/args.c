@@ -203,10 +203,10 @@ static int arg_alt(struct place *at, const struct field *f, const cJSON *j,
 		   struct wbuf *w)
 {
 	bool plain_int = f->kind == K_INT_OR_ENUM;
-	int index;
 
 	if (cJSON_IsString(j)) {
-		index = named(f, j);
+		int index = named(f, j);
+
 		if (index < 0)
 			return unknown_name(at, j);
 		wbuf_u8(w, 1);

@@ -18,14 +18,13 @@ static struct {
 } budget;
 
 /* Its size stands in front of each block, at the alignment that malloc promises. */
-union head {
-	size_t size;
-	max_align_t align;
+struct head {
+	_Alignas(max_align_t) size_t size;
 };
 
 static void *budget_malloc(size_t size)
 {
-	union head *h;
+	struct head *h;
 
 	if (size > budget.limit - budget.used)
 		return NULL;
@@ -39,7 +38,7 @@ static void *budget_malloc(size_t size)
 
 static void budget_free(void *p)
 {
-	union head *h = p;
+	struct head *h = p;
 
 	if (!h)
 		return;

@@ -479,16 +479,17 @@ static void use_libc(const void *role)
 	int many[4096] = {[0] = 1};
 	time_t now;
 	struct tm tm;
-	char *p, text[64];
+	char text[64];
 
 	enter(*(const enum sandbox_role *)role);
 	for (size_t size = 1; size <= 64 << 20; size <<= 2) {
-		p = malloc(size);
+		char *p = malloc(size), *grown;
+
 		check(p != NULL);
 		memset(p, 1, size);
-		p = realloc(p, size * 2);
-		check(p != NULL);
-		free(p);
+		grown = realloc(p, size * 2);
+		check(grown != NULL);
+		free(grown);
 	}
 	malloc_trim(0);
 	qsort(many, ARRAY_SIZE(many), sizeof(*many), backwards);
