@@ -7,6 +7,7 @@
  * Must not:  let a request take more than the budget
  */
 #include <cjson/cJSON.h>
+#include <malloc.h>
 #include <stddef.h>
 
 #include "frontend/frontend.h"
@@ -15,7 +16,11 @@
 static struct {
 	size_t limit;
 	size_t used;
+	size_t most; /* used at once by the present tree */
 } budget;
+
+/* A tree that took more than this goes back to the system, not to the heap. */
+#define TREE_KEEP (1024u * 1024)
 
 /* Its size stands in front of each block, at the alignment that malloc promises. */
 struct head {
@@ -33,6 +38,8 @@ static void *budget_malloc(size_t size)
 		return NULL;
 	h->size = size;
 	budget.used += size;
+	if (budget.used > budget.most)
+		budget.most = budget.used;
 	return h + 1;
 }
 
@@ -45,6 +52,12 @@ static void budget_free(void *p)
 	h--;
 	budget.used -= h->size;
 	free(h);
+	if (budget.used)
+		return;
+	/* Many small blocks below one that stays: free alone would keep them. */
+	if (budget.most > TREE_KEEP)
+		malloc_trim(0);
+	budget.most = 0;
 }
 
 void budget_install(size_t bytes)

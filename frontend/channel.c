@@ -8,9 +8,13 @@
  *
  * A port (virtio) stays open for ever. While no host is there, reading gives 0 and the
  * kernel reports a hang-up on every level-triggered wait; so it is watched for edges, and
- * read until it has no more. Opening by the host wakes the port's queue. A host that
- * closes and opens quickly merges into one edge, so nothing depends on seeing it go
- * (DESIGN section 11).
+ * read until it has no more. Opening by the host wakes the port's queue.
+ *
+ * That the host opened or closed reaches the guest on another way than its data, so
+ * either may come first: data, then 0 or a hang-up, can be a client that left or one that
+ * has just come. It is doubted for HOST_GONE_MS, then taken to have left. Opening and
+ * closing quickly merges into one edge, so nothing depends on seeing it go (DESIGN
+ * section 11).
  */
 #include <fcntl.h>
 #include <string.h>
@@ -18,6 +22,9 @@
 
 #include "frontend/frontend.h"
 #include "ipc/launch.h"
+
+/* Longer than the kernel may take to tell a port that a host has opened it. */
+#define HOST_GONE_MS 250
 
 /* ---- out ---- */
 
@@ -64,7 +71,7 @@ static int out_flush(struct channel *c)
 
 /* ---- the client comes and goes ---- */
 
-static int watch(struct frontend *f);
+static int watch(struct frontend *f), turn(struct frontend *f);
 
 /*
  * Nobody reads any more what waits to be written. What the client asked for is carried
@@ -97,7 +104,7 @@ static int disconnect(struct frontend *f)
 	return loop_events(&f->loop, &c->listener, EPOLLIN);
 }
 
-/* ---- in ---- */
+/* ---- is a host at the port? ---- */
 
 /* Is there a place for what the next bytes ask for? */
 static bool has_room(const struct frontend *f)
@@ -109,6 +116,41 @@ static bool has_input(const struct channel *c)
 {
 	return c->in_at < c->in_len;
 }
+
+/* Can what comes next be read? */
+static bool reads_on(const struct frontend *f)
+{
+	return !has_input(&f->channel) && has_room(f);
+}
+
+static void host_here(struct channel *c)
+{
+	if (c->host != HOST_HERE)
+		timer_disarm(&c->doubt);
+	c->host = HOST_HERE;
+}
+
+static void host_doubted(struct channel *c)
+{
+	c->host = HOST_DOUBTED;
+	timer_arm_ms(&c->doubt, HOST_GONE_MS);
+}
+
+static int on_doubt(struct timer *t)
+{
+	struct frontend *f = CONTAINER_OF(t, struct frontend, channel.doubt);
+
+	if (reads_on(f)) { /* all it sent was read; what comes now is another's */
+		f->channel.host = HOST_AWAY;
+		client_gone(f);
+	} else {
+		f->channel.host = HOST_LEFT;
+		client_left(f);
+	}
+	return turn(f);
+}
+
+/* ---- in ---- */
 
 /* Scan what was read as long as there is room. Returns a loop result. */
 static int scan_input(struct frontend *f)
@@ -144,13 +186,18 @@ static enum input read_input(struct frontend *f)
 	if (n > 0) {
 		c->in_at = 0;
 		c->in_len = (size_t)n;
-		c->away = false;
-		session_begin(f);
+		/* Data can be there before the news that there is a host. */
+		if (c->host == HOST_AWAY || c->host == HOST_DOUBTED)
+			host_doubted(c);
+		if (c->host != HOST_LEFT)
+			session_begin(f);
 		return INPUT_READ;
 	}
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? INPUT_NONE : INPUT_LOST;
-	return INPUT_END;
+	if (n == 0)
+		return INPUT_END;
+	if (errno == EAGAIN)
+		host_here(c);
+	return errno == EAGAIN || errno == EINTR ? INPUT_NONE : INPUT_LOST;
 }
 
 /* A port that fails is the supervisor's to open anew; a connection just ends. */
@@ -162,13 +209,19 @@ static int lost(struct frontend *f)
 	return 0;
 }
 
-/* The port's host is away, or the client will send no more. */
+/* The port's host seems to be away, or the client will send no more. */
 static void end_of_input(struct frontend *f)
 {
-	f->channel.away = f->channel.port;
-	f->channel.eof = !f->channel.port;
-	if (f->channel.port)
+	struct channel *c = &f->channel;
+
+	if (!c->port) {
+		c->eof = true;
+	} else if (c->host == HOST_LEFT) {
+		c->host = HOST_AWAY;
 		client_gone(f);
+	} else if (c->host == HOST_HERE) {
+		host_doubted(c);
+	}
 }
 
 /*
@@ -203,7 +256,7 @@ static int turn(struct frontend *f)
 
 		if (r < 0 || c->link.fd < 0)
 			return r;
-		if (c->eof || has_input(c) || !has_room(f))
+		if (c->eof || !reads_on(f))
 			break;
 		if (i == READS_MAX) {
 			/* Asking anew gives a new edge if there is more. */
@@ -229,9 +282,9 @@ static int watch(struct frontend *f)
 
 	if (c->eof && !channel_pending(c) && !has_input(c) && !queue_owes(f))
 		return disconnect(f);
-	if (!c->eof && !has_input(c) && has_room(f))
+	if (!c->eof && reads_on(f))
 		events |= EPOLLIN;
-	if (channel_pending(c) || c->away)
+	if (channel_pending(c) || c->host != HOST_HERE)
 		events |= EPOLLOUT;
 	return loop_events(&f->loop, &c->link, events);
 }
@@ -239,14 +292,17 @@ static int watch(struct frontend *f)
 static int link_event(struct source *s, uint32_t events)
 {
 	struct frontend *f = CONTAINER_OF(s, struct frontend, channel.link);
+	struct channel *c = &f->channel;
 	bool hung_up = events & (EPOLLHUP | EPOLLERR);
 
 	/* Both directions are closed: whoever asked cannot be answered. */
-	if (hung_up && !f->channel.port && !(events & EPOLLIN))
+	if (hung_up && !c->port && !(events & EPOLLIN))
 		return disconnect(f);
-	/* The host went, perhaps with our buffers full: what it left would never go. */
-	if (hung_up && f->channel.port)
-		client_left(f);
+	/* Not left to reading: with our buffers full we do not read. */
+	if (c->port && !hung_up)
+		host_here(c);
+	else if (c->port && c->host == HOST_HERE)
+		host_doubted(c);
 	return turn(f);
 }
 
@@ -279,6 +335,8 @@ int channel_init(struct frontend *f, int fd, bool port)
 	c->port = port;
 	c->link.fd = c->listener.fd = -1;
 	c->out = wbuf_growing(OUT_MAX);
+	if (port && timer_init(&f->loop, &c->doubt, on_doubt) < 0)
+		return -1;
 	return fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 

@@ -75,16 +75,23 @@ struct bulk {
 	uint64_t room; /* bytes it may take at present */
 };
 
+/* Is a host at the port? Always HERE for a connection. */
+enum host {
+	HOST_HERE,
+	HOST_DOUBTED, /* the kernel says no; HOST_GONE_MS later that is believed */
+	HOST_LEFT,    /* it went; what it sent is still being read */
+	HOST_AWAY,    /* nobody, and nothing left to read */
+};
+
 /* The channel: a port that stays, or a listener and one connection at a time. */
 struct channel {
 	struct source listener; /* fd -1 for a port */
 	struct source link;     /* port or connection; fd -1 while there is none */
 	bool port;
-	bool away;   /* port: no host is there */
-	bool eof;    /* connection: the client will send no more */
-	bool paused; /* input is not read: the queue is full */
-	bool began;  /* the present session has been told to the worker */
-	bool cut;    /* a reply has been written in part */
+	enum host host;
+	struct timer doubt; /* armed while the host is doubted */
+	bool eof;           /* connection: the client will send no more */
+	bool cut;           /* a reply has been written in part */
 	struct wbuf out;
 	size_t out_done; /* bytes of `out` already written */
 	uint8_t in[INPUT_SIZE];

@@ -6,6 +6,7 @@
  * May touch: the descriptors it was started with (ipc/launch.h)
  * Must not:  read a byte of the host before it is sealed and has a policy
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "ipc/launch.h"
 #include "sandbox/sandbox.h"
 
+/* Blocks from this size on are mappings of their own, gone once they are freed. */
+#define MAP_FROM (128 * 1024)
 /* What the JSON tree of one request may take. */
 #define TREE_BYTES_MAX (12u * 1024 * 1024)
 
@@ -61,6 +64,8 @@ static int prepare(struct frontend *f, bool port)
 	bulk_init(&f->bulk);
 	queue_init(&f->queue);
 	budget_install(TREE_BYTES_MAX);
+	/* Fixed: else each large buffer that is freed raises it, and the next stays. */
+	mallopt(M_MMAP_THRESHOLD, MAP_FROM);
 	f->scan = scan_new(&f->bulk.sink);
 	f->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	if (!f->scan || !f->arena.p || loop_init(&f->loop) < 0 ||

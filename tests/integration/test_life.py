@@ -128,14 +128,18 @@ def check_in_flight(victim):
 
 
 def test_a_writer_that_dies_young():
+    """The next one takes its time, and then writes what was kept for it meanwhile."""
     with Agent() as a, a.client() as c:
         c.sync()
-        inode, worker = listening(a.path), a.child("worker")
-        start = time.monotonic()
-        kill(writer(a))
-        hangs_up(c)
-        answers_again(a, start)
-        assert a.child("worker") != worker and listening(a.path) == inode
+        worker, young = a.child("worker"), writer(a)
+        kill(young)
+        wait_until(lambda: young not in children(worker), "its end")
+        assert c.call("guest-get-host-name")["return"]
+        assert children(worker) == [], "replaced at once"
+        wait_until(lambda: children(worker), "another writer")
+        a.wait_record(lambda r: r["POSTERN_EVENT"] == "complete" and
+                      r["POSTERN_COMMAND"] == "guest-get-host-name")
+        assert a.child("worker") == worker
 
 
 def test_an_operation_outlives_its_frontend():
