@@ -135,12 +135,6 @@ static void names_are_exact(void **state)
 	assert_int_equal(op_by_name("guest-", 6), OP_NONE);
 }
 
-/* The time limit is for what runs somewhere; these are answered on the spot. */
-static bool at_once(const struct op *op)
-{
-	return op->carrier == BY_FRONTEND || streq(op->name, "guest-fsfreeze-status");
-}
-
 static void rows_are_complete(void **state)
 {
 	(void)state;
@@ -151,7 +145,7 @@ static void rows_are_complete(void **state)
 		assert_non_null(op->args);
 		assert_non_null(op->result);
 		assert_true(op->groups != 0);
-		assert_int_equal(op->limit_s == 0, at_once(op));
+		assert_int_equal(op->limit_s == 0, session);
 		assert_true(op->limit_s <= 600);
 		/* Session commands end where they arrive, and are counted. */
 		assert_int_equal(op->carrier == BY_FRONTEND, session);
