@@ -232,14 +232,17 @@ static void end_of_input(struct frontend *f)
 static int work(struct frontend *f)
 {
 	struct channel *c = &f->channel;
+	bool wrote;
 
 	do {
 		if (scan_input(f) < 0)
 			return -1;
 		queue_pump(f);
-		if (channel_pending(c) && out_flush(c) < 0)
+		wrote = channel_pending(c);
+		if (wrote && out_flush(c) < 0)
 			return lost(f);
-	} while (!channel_pending(c) && c->link.fd >= 0 && has_input(c) && has_room(f));
+		/* What was written made room for what waits in the queue, too. */
+	} while (wrote && !channel_pending(c) && c->link.fd >= 0);
 	return 0;
 }
 
