@@ -36,14 +36,19 @@ static void out_clear(struct channel *c)
 }
 
 /*
- * What was written makes room: the buffer holds what is pending and never more, however
- * long the host keeps it from running empty. A large one is given back.
+ * What was written makes room, however long the host keeps the buffer from running empty;
+ * not for every few bytes, or moving would cost more than writing. A large buffer is
+ * given back.
  */
 static void out_settle(struct channel *c)
 {
-	c->out.len = channel_pending(c);
-	if (c->out.len)
-		memmove(c->out.p, c->out.p + c->out_done, c->out.len);
+	size_t pending = channel_pending(c);
+
+	if (pending && c->out_done < OUT_HIGH)
+		return;
+	c->out.len = pending;
+	if (pending)
+		memmove(c->out.p, c->out.p + c->out_done, pending);
 	else if (c->out.cap > OUT_HIGH)
 		wbuf_free(&c->out);
 	c->out_done = 0;
