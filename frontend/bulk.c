@@ -53,6 +53,11 @@ void bulk_init(struct bulk *b)
 	};
 }
 
+void bulk_drop(struct bulk *b)
+{
+	drop(&b->sink);
+}
+
 int bulk_take(struct bulk *b)
 {
 	CLEANUP(close_p) int fd = TAKE_FD(b->fd);

@@ -175,6 +175,7 @@ static int scan_input(struct frontend *f)
 			return -1;
 		/* What the item was made of is given back now, not with the next byte. */
 		scan_feed(f->scan, NULL, 0, &event);
+		bulk_drop(&f->bulk);
 		queue_put(f, it);
 		queue_pump(f);
 	}

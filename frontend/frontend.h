@@ -186,6 +186,8 @@ void reply_error(struct frontend *f, const struct item *it, const struct err *e)
 void bulk_init(struct bulk *b);
 /* The filled memfd, sealed; the caller's from now on. -1 if it cannot be sealed. */
 int bulk_take(struct bulk *b);
+/* Nobody wants what is there. */
+void bulk_drop(struct bulk *b);
 
 /* ---- budget.c ---- */
 
