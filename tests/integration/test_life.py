@@ -18,7 +18,7 @@ DEADLINE = 3.0 if VARIANT == "asan" else 1.0
 
 CONFINED = ("frontend", "inspector")
 VICTIMS = ("frontend", "inspector", "worker", "writer")
-# A writer that dies sooner takes the worker with it: it might die at every start.
+# A writer that dies sooner is not replaced at once: it might die at every start.
 WRITER_GROWN_UP = 1.1
 OSINFO = b'{"execute":"guest-get-osinfo","id":"q"}\n'
 
@@ -165,6 +165,20 @@ def connected(agent):
     except (Closed, BrokenPipeError):
         client.close()
         return None
+
+
+def test_an_operation_does_not_outlive_its_worker():
+    """Nobody would know of it any more; the next worker starts with nothing under way."""
+    with Agent(profile="legacy", testops=True) as a, a.client() as c:
+        worker = a.child("worker")
+        c.send(b'{"execute":"test-sleep","arguments":{"ms":4500}}')
+        wait_until(lambda: len(children(worker)) == 2, "the operation")
+        operation = children(worker)[1]
+        start = time.monotonic()
+        kill(worker)
+        hangs_up(c)
+        wait_until(lambda: not comm(operation) or is_zombie(operation), "its end",
+                   start + DEADLINE - time.monotonic())
 
 
 def test_records_go_on_after_a_new_writer():

@@ -346,12 +346,12 @@ def test_a_reader_that_never_catches_up():
     with Agent(profile="legacy", testops=True) as a, a.client() as c:
         c.sync()
         start = {p: peak(p) for p in (a.child("frontend"), a.child("worker"))}
-        c.send(ASK_BLOB * 30)
-        got, total = bytearray(), 30 * (len(BLOB_REPLY) + 1)
+        c.send(ASK_BLOB * 16)
+        got, total = bytearray(), 16 * (len(BLOB_REPLY) + 1)
         while len(got) < total:
             got += read_some(c, min(16384, total - len(got)))
-            time.sleep(0.0005)
-        assert got == (BLOB_REPLY + b"\n") * 30
+            time.sleep(0.002)
+        assert got == (BLOB_REPLY + b"\n") * 16
         grown = growth(start)
     check_growth(grown)
 
@@ -391,7 +391,7 @@ def test_host_away():
     with PortAgent() as a:
         frontend = a.child("frontend")
         a.unplug()
-        time.sleep(0.1)
+        time.sleep(0.5)  # for what there is to do about it
         before, used = wakes(frontend), ticks(frontend)
         time.sleep(1)
         assert wakes(frontend) <= before + 1 and ticks(frontend) <= used + 1, \
@@ -405,7 +405,7 @@ def test_host_away_inside_a_reply():
         a.host.send(ASK_BLOB)
         read_some(a.host, 5000)
         a.unplug()
-        time.sleep(0.1)
+        time.sleep(0.5)  # for what there is to do about it
         pids = {p: (wakes(p), ticks(p)) for p in children(a.pid)}
         time.sleep(0.5)
         for pid, (before, used) in pids.items():

@@ -5,6 +5,7 @@ descriptors. And what happens to a system call that its sandbox does not have.
 An ordinary user sees less of the processes, since they are not dumpable; which is shown,
 too. Then the ids are the caller's, and the rest holds.
 """
+import contextlib
 import os
 import re
 import signal
@@ -22,10 +23,14 @@ SEALED = ("worker", "writer", "inspector", "frontend")
 
 
 class Family:
-    """The processes of an agent by name; the audit writer is the worker's first child."""
+    """The processes of an agent by name; the audit writer is the worker's first child.
+    Each has done something for CLIENT, or one of our own, and so is sealed."""
 
-    def __init__(self, agent):
+    def __init__(self, agent, client=None):
         self.agent = agent
+        with contextlib.nullcontext(client) if client else agent.client() as c:
+            assert "return" in c.call("guest-get-osinfo")
+        agent.wait_record(lambda r: r["POSTERN_EVENT"] == "complete")
         worker = agent.child("worker")
         self.pids = {"supervisor": agent.pid, "worker": worker,
                      "writer": wait_until(lambda: children(worker), "the writer")[0],
@@ -67,6 +72,7 @@ def descriptors(pid, names):
 def test_everything_runs():
     """So that no process escapes the tests below."""
     with Agent() as a:
+        Family(a)
         names = sorted(comm(p) for p in [a.pid] + descendants(a.pid))
         assert names == ["postern", "postern-fronten", "postern-inspect",
                          "postern-worker", "postern-worker"], names
@@ -96,8 +102,9 @@ def test_no_supplementary_groups():
     os.setgroups([0, 4, 27])
     try:
         with Agent() as a:
+            family = Family(a)
             for name in ("frontend", "inspector"):
-                got = Family(a).status(name)["Groups"]
+                got = family.status(name)["Groups"]
                 assert got == "", (name, got)
     finally:
         os.setgroups(before)
@@ -145,7 +152,7 @@ def test_sealed():
 def test_op_child():
     """An operation runs with its own filter on top and without the worker's rights."""
     with Agent(profile="legacy", testops=True) as a, a.client() as c:
-        family = Family(a)
+        family = Family(a, c)
         c.send(b'{"execute":"test-sleep","arguments":{"ms":1000}}')
         before = {family.pids["writer"]}
         child = wait_until(lambda: set(children(family.pids["worker"])) - before,
@@ -238,13 +245,13 @@ def check_descriptors(name):
     if not IS_ROOT and name != "supervisor":
         tap.skip("needs root, to see them")
     with Agent() as a, a.client() as c:
-        c.sync()
+        family = Family(a, c)
         names = {a.stderr_path: "stderr", a.audit_path: "audit",
                  os.path.join(a.dir, "postern.pid"): "pidfile"}
         for program in ("frontend", "inspector", "worker"):
             path = os.path.realpath(os.path.join(build_dir(), f"postern-{program}"))
             names[path] = f"{program}'s program"
-        got = descriptors(Family(a).pids[name], names)
+        got = descriptors(family.pids[name], names)
         assert got == TABLE[name], f"\ngot  {sorted(got.items())}\n" \
                                    f"want {sorted(TABLE[name].items())}"
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 
 import tap
-from agent import PATIENCE, Agent, build_dir, children, wait_until
+from agent import PATIENCE, Agent, build_dir, children, descendants, wait_until
 
 IS_ROOT = os.geteuid() == 0
 BUILD = os.path.abspath(build_dir())
@@ -130,8 +130,11 @@ def test_pidfile_in_use():
 def test_start_after_a_crash():
     """What a killed agent leaves, pidfile and socket, is in nobody's way."""
     with Agent() as a:
+        family = descendants(a.pid)
         os.kill(a.pid, signal.SIGKILL)
         a.process.wait()
+        wait_until(lambda: not any(map(os.path.exists, (f"/proc/{p}" for p in family))),
+                   "the end of the others")
         assert os.path.lexists(a.path) and os.path.exists(os.path.join(a.dir, "postern.pid"))
         a.start()
         with a.client() as c:
