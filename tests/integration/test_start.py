@@ -12,7 +12,8 @@ import signal
 import subprocess
 
 import tap
-from agent import PATIENCE, Agent, build_dir, children, descendants, wait_until
+from agent import PATIENCE, Agent, build_dir, children, descendants, is_zombie, \
+    wait_until
 
 IS_ROOT = os.geteuid() == 0
 BUILD = os.path.abspath(build_dir())
@@ -133,8 +134,8 @@ def test_start_after_a_crash():
         family = descendants(a.pid)
         os.kill(a.pid, signal.SIGKILL)
         a.process.wait()
-        wait_until(lambda: not any(map(os.path.exists, (f"/proc/{p}" for p in family))),
-                   "the end of the others")
+        wait_until(lambda: all(not os.path.exists(f"/proc/{p}") or is_zombie(p)
+                               for p in family), "the end of the others")
         assert os.path.lexists(a.path) and os.path.exists(os.path.join(a.dir, "postern.pid"))
         a.start()
         with a.client() as c:
