@@ -155,8 +155,8 @@ $(eval $(call TREE,fuzz,fuzz,$(FUZZ_CC),))
 
 # ---- what people ask for --------------------------------------------------------------
 
-.PHONY: FORCE all check check-built run deps unit integration fuzz lint tcb cov install \
-	uninstall clean help
+.PHONY: FORCE all check check-vm check-vm-full check-built run deps unit integration fuzz \
+	lint tcb cov install uninstall clean help
 FORCE:
 
 FUZZERS := $(FUZZ:%=build/fuzz/%)
@@ -170,9 +170,17 @@ run: ## start the agent and hold a short conversation with it
 	@tests/demo build/release
 
 check: ## every test, with what it needs installed and built
-	@tests/deps
+	@tests/deps build check
 	@$(SELF) WERROR=1 check-built
 	@tests/run all
+
+check-vm: ## the agent in a real guest; AGENT=qemu-ga|off|wrong to compare
+	@tests/deps build vm
+	@tests/vm/run
+
+check-vm-full: ## the same, with the cases that take minutes
+	@tests/deps build vm
+	@tests/vm/run --full
 
 check-built: $(foreach v,release release-testops asan asan-testops,programs-$(v) helpers-$(v)) \
 	tests-release tests-asan $(FUZZERS)
@@ -188,7 +196,7 @@ integration: ## the integration tests of VARIANT
 fuzz: $(FUZZERS) ## each fuzz target for TIME seconds
 	@tests/run --fuzz-time=$(TIME) fuzz
 
-SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov
+SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov tests/vm/guest/usr/local/sbin/vm-shell
 lint: ## formatter, clang-tidy, cppcheck, shellcheck, rules of our own: no finding
 	@tests/lint/includes
 	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
@@ -226,4 +234,4 @@ clean: ## remove what was built
 	rm -rf build
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14

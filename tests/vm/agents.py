@@ -1,0 +1,126 @@
+"""agents - what the guest may run, chosen by AGENT in the environment
+
+    postern   ours (the default)
+    qemu-ga   Debian's qemu-guest-agent, to tell a difference from a fault of the harness
+    wrong     ours with replies that are wrong: cases that pass then check nothing
+    off       none: likewise
+"""
+import os
+import shutil
+
+import image
+
+SYSTEMD = os.path.join(image.ROOT, "systemd")
+SOURCES = ["Makefile", "ctl", "frontend", "inspector", "ipc", "policy", "sandbox",
+           "spawner", "supervisor", "worker"]
+UNIT = "etc/systemd/system"
+
+# file, what stands there, what stands there instead
+WRONG = [
+    ("frontend/reply.c", 'wbuf_text(w, "{\\"return\\": ");',
+     'wbuf_text(w, it->number == OP_ping ? "{\\"return\\": 1, \\"was\\": "'
+     ' : "{\\"return\\": ");'),
+    ("frontend/reply.c", 'if (it->id) {\n\t\twbuf_text(w, ", \\"id\\": ");',
+     'if (it->id) {\n\t\twbuf_text(w, ", \\"id\\": 0, \\"was\\": ");'),
+    ("frontend/session.c", 'v_str(QGA_VERSION " ', 'v_str("0.0 '),
+    ("inspector/os.c", "result->host_name = v_str(u->nodename);",
+     "result->host_name = v_str(u->release);"),
+    ("inspector/os.c", "V_INT((int64_t)ts.tv_sec *", "V_INT(((int64_t)ts.tv_sec - 3600) *"),
+    ("inspector/os.c", "os_release(in, in->os_release, result);",
+     "result->id = v_str(\"wrong\");"),
+    ("inspector/os.c", 'else if (!os_release(in, "/etc/os-release", result))\n'
+     '\t\tos_release(in, "/usr/lib/os-release", result);',
+     'else\n\t\tresult->id = v_str("wrong");'),
+    ("worker/gate.c", '"Command %s has been disabled: %s"', '"Command %s: %s"'),
+]
+
+
+def copy_sources(folder):
+    """The project in FOLDER, only what changed, so that make builds only that."""
+    for part in SOURCES:
+        top = os.path.join(image.ROOT, part)
+        files = [top] if os.path.isfile(top) else \
+            [os.path.join(d, f) for d, _, names in os.walk(top) for f in names]
+        for source in files:
+            with open(source, "rb") as f:
+                write_changed(os.path.join(folder, os.path.relpath(source, image.ROOT)),
+                              f.read())
+
+
+def write_changed(path, data):
+    try:
+        with open(path, "rb") as f:
+            if f.read() == data:
+                return
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def make_wrong(folder):
+    """The same with replies that no case may take for right."""
+    copy_sources(folder + ".right")
+    for d, _, names in os.walk(folder + ".right"):
+        for name in names:
+            source = os.path.join(d, name)
+            part = os.path.relpath(source, folder + ".right")
+            with open(source, encoding="utf-8") as f:
+                text = f.read()
+            for file, right, wrong in WRONG:
+                if file == part:
+                    if right not in text:
+                        raise RuntimeError(f"{file} has changed, adapt agents.WRONG: {right}")
+                    text = text.replace(right, wrong)
+            write_changed(os.path.join(folder, part), text.encode())
+    shutil.rmtree(folder + ".right")
+
+
+class Agent:
+    """What the harness knows of an agent, beyond the protocol."""
+
+    def __init__(self, unit, program, processes, reader, sources=None, enabled=True):
+        self.unit = unit
+        self.program = program      # answers --version inside
+        self.processes = processes  # all that run when nothing is asked
+        self.reader = reader        # the one that reads the channel
+        self.sources = sources      # puts the sources to build into a folder, or None
+        self.enabled = enabled
+
+    def install(self, layer, log):
+        """Put the agent into the tree that is laid over the guest's root."""
+        if self.sources:
+            self._install_postern(layer, log)
+            image.link(layer, "qemu-guest-agent.service", "/dev/null")
+        else:
+            os.makedirs(f"{layer}/etc/qemu")
+            with open(f"{layer}/etc/qemu/qemu-ga.conf", "w", encoding="ascii") as f:
+                f.write("[general]\nblacklist=guest-exec\n")
+        if not self.enabled:
+            image.link(layer, self.unit, "/dev/null")
+
+    def _install_postern(self, layer, log):
+        tree = f"{image.BUILD}/src-{self.sources.__name__}"
+        self.sources(tree)
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+        image.run("make", "-C", tree, f"-j{os.cpu_count()}", "install", f"DESTDIR={layer}",
+                  "PREFIX=/usr", log=log, env=env)
+        for source, target in (("postern.service", "usr/lib/systemd/system"),
+                               ("postern.rules", "usr/lib/udev/rules.d/61-postern.rules"),
+                               ("postern.sysusers", "usr/lib/sysusers.d/postern.conf")):
+            path = os.path.join(layer, target)
+            os.makedirs(path if source == "postern.service" else os.path.dirname(path),
+                        exist_ok=True)
+            shutil.copy(os.path.join(SYSTEMD, source), path)
+
+
+OURS = {"unit": "postern.service", "program": "/usr/sbin/postern",
+        "processes": ("supervisor", "worker", "frontend", "inspector", "audit writer"),
+        "reader": "frontend"}
+AGENTS = {
+    "postern": Agent(**OURS, sources=copy_sources),
+    "wrong": Agent(**OURS, sources=make_wrong),
+    "off": Agent(**OURS, sources=copy_sources, enabled=False),
+    "qemu-ga": Agent(unit="qemu-guest-agent.service", program="/usr/sbin/qemu-ga",
+                     processes=("supervisor",), reader="supervisor"),
+}

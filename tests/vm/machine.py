@@ -1,0 +1,419 @@
+"""machine - the test guest in a libvirt of its own
+
+Libvirtd, QEMU and whatever they start live in one mount and one pid namespace, so they
+see a private /etc/libvirt, /run and /var/lib/libvirt, and end with the harness, however
+it ends. The guest outlives libvirtd: while that is stopped, a case has the channel's
+socket to itself.
+
+A case is handed a Guest (see there). Sockets and disks are in a short temporary folder,
+logs in build/vm/logs/.
+"""
+import base64
+import contextlib
+import gzip
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+
+import libvirt
+import libvirt_qemu
+
+import image
+from agent import Client, wait_until
+
+LOGS = os.path.join(image.BUILD, "logs")
+CACHE = os.path.join(image.BUILD, "libvirt-cache")  # what QEMU can do: seconds to find out
+NAME = "postern-vm"
+CHANNEL = "org.qemu.guest_agent.0"
+
+# Neither journal nor cgroups, security labels or a log daemon of this machine are used.
+LIBVIRTD_CONF = """
+unix_sock_group = "root"
+unix_sock_rw_perms = "0700"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+log_outputs = "2:file:/var/log/libvirt/libvirtd.log"
+"""
+QEMU_CONF = """
+user = "root"
+group = "root"
+security_driver = "none"
+dynamic_ownership = 0
+remember_owner = 0
+cgroup_controllers = []
+namespaces = []
+stdio_handler = "file"
+"""
+NAMESPACE = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/libvirt
+for pair in etc:/etc/libvirt run:/run/libvirt lib:/var/lib/libvirt cache:/var/cache/libvirt \
+    log:/var/log/libvirt; do
+	mount --bind "$1/${pair%%:*}" "${pair#*:}"
+done
+echo ready
+cat
+"""
+KERNEL_LINE = ("root=/dev/vda rw console=ttyS0 mitigations=off no_timer_check tsc=reliable "
+               "cryptomgr.notests lsm=landlock,capability audit=0 quiet "
+               "systemd.show_status=0")
+DOMAIN = f"""
+<domain type='qemu'>
+  <name>{NAME}</name>
+  <memory unit='MiB'>768</memory>
+  <vcpu>2</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{{base}}/vmlinuz</kernel>
+    <initrd>{{build}}/initrd</initrd>
+    <cmdline>{KERNEL_LINE}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>Nehalem</model></cpu>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <pm><suspend-to-mem enabled='yes'/></pm>
+  <devices>
+    {{disks}}
+    <serial type='file'><source path='{{logs}}/console.log'/><target port='0'/></serial>
+    <serial type='unix'>
+      <source mode='bind' path='{{dir}}/shell'/><target port='1'/>
+    </serial>
+    <channel type='unix'>
+      <source mode='bind' path='{{dir}}/channel'/>
+      <target type='virtio' name='{CHANNEL}'/>
+    </channel>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+"""
+DISK = """<disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='unsafe' discard='unmap'/>
+      <source file='{path}'/><target dev='{dev}' bus='virtio'/><serial>{serial}</serial>
+    </disk>"""
+
+
+# ---- libvirt, and the guest in it -------------------------------------------------------
+
+class Machine:
+    """Starts and ends everything; the cases' processes only talk to it."""
+
+    def __init__(self):
+        libvirt.registerErrorHandler(lambda *_: None, None)  # it prints what it raises
+        self.dir = tempfile.mkdtemp(prefix="postern-vm-")
+        self.shell_path = os.path.join(self.dir, "shell")
+        self.channel_path = os.path.join(self.dir, "channel")
+        self.uri = f"qemu+unix:///system?socket={self.dir}/run/libvirt-sock"
+        self.keeper = self.libvirtd = None
+        self.started = None
+
+    def __enter__(self):
+        try:
+            self._make_namespace()
+            self.start_libvirtd()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exc):
+        """The keeper is the first process of the pid namespace: its end ends all."""
+        if self.keeper:
+            self.keeper.kill()
+            self.keeper.wait()
+        if self.libvirtd:
+            self.libvirtd.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _make_namespace(self):
+        for part in ("etc", "run", "lib", "log"):
+            os.mkdir(os.path.join(self.dir, part))
+        for link, target in (("cache", CACHE), ("logs", LOGS)):
+            os.makedirs(target, exist_ok=True)
+            os.symlink(target, os.path.join(self.dir, link))
+        for name, text in (("libvirtd.conf", LIBVIRTD_CONF), ("qemu.conf", QEMU_CONF)):
+            with open(f"{self.dir}/etc/{name}", "w", encoding="ascii") as f:
+                f.write(text)
+        self.keeper = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+             "sh", "-c", NAMESPACE, "sh", self.dir],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        if self.keeper.stdout.readline() != b"ready\n":
+            raise RuntimeError("no private mount and pid namespace: is this root?")
+
+    def _inside(self, *argv):
+        """argv that runs in the namespaces."""
+        with open(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children",
+                  encoding="ascii") as f:
+            first = f.read().split()[0]
+        return ["nsenter", "-t", first, "-m", "-p", "--", *argv]
+
+    def start_libvirtd(self):
+        with open(f"{LOGS}/libvirtd.log", "ab") as log:
+            self.libvirtd = subprocess.Popen(self._inside("libvirtd"), stdout=log,
+                                             stderr=log, stdin=subprocess.DEVNULL,
+                                             start_new_session=True)
+        wait_until(self._answers, "libvirtd", 60)
+
+    def _answers(self):
+        assert self.libvirtd.poll() is None, "libvirtd ended: see libvirtd.log"
+        with contextlib.suppress(libvirt.libvirtError):
+            libvirt.open(self.uri).close()
+            return True
+        return False
+
+    def stop_libvirtd(self):
+        """The guest runs on, and nobody holds the channel's socket."""
+        subprocess.run(self._inside("sh", "-c", "kill $(cat /run/libvirtd.pid)"), check=True)
+        self.libvirtd.wait(30)
+        self.libvirtd = None
+
+    def start_guest(self):
+        overlays = image.make_overlays(self.dir)
+        disks = [DISK.format(path=path, dev=f"vd{letter}", serial=name.upper())
+                 for letter, (name, path) in zip("abc", overlays.items())]
+        text = DOMAIN.format(base=image.BASE, build=image.BUILD, logs=LOGS, dir=self.dir,
+                             disks="\n    ".join(disks))
+        self.started = time.monotonic()
+        with contextlib.closing(libvirt.open(self.uri)) as connection:
+            connection.createXML(text)
+
+    def guest(self, agent):
+        return Guest(self, agent)
+
+
+# ---- what a case sees --------------------------------------------------------------------
+
+class Refused(AssertionError):
+    """A command that failed: .text is what its user was shown."""
+
+    def __init__(self, what, text):
+        super().__init__(f"{what}: {text}")
+        self.text = text
+
+
+def log(text):
+    """A line in the case's own log."""
+    print(f"{time.strftime('%H:%M:%S')} {text[:4000]}", flush=True)
+
+
+class Guest:
+    """The guest, from outside (libvirt, channel) and from inside (shell).
+
+    Everything that is asked and answered goes to the case's log. What fails raises.
+    """
+
+    def __init__(self, machine, agent):
+        self.agent = agent
+        self.machine = machine
+        self._shell = None
+        self._connection = None
+        self._nonce = itertools.count(time.monotonic_ns())
+
+    # -- from outside: libvirt
+
+    @property
+    def domain(self):
+        """python3-libvirt's view of the guest."""
+        if not self._connection:
+            self._connection = libvirt.open(self.machine.uri)
+        return self._connection.lookupByName(NAME)
+
+    def virsh(self, command, *argv, timeout=20):
+        """Output of a virsh command on this guest; Refused with what virsh says."""
+        done = subprocess.run(["virsh", "-q", "-c", self.machine.uri, command, NAME, *argv],
+                              capture_output=True, text=True, timeout=timeout, check=False)
+        log(f"virsh {command} {' '.join(argv)}\n{done.stdout}{done.stderr}")
+        if done.returncode:
+            raise Refused(f"virsh {command}", done.stderr.strip())
+        return done.stdout
+
+    def ask(self, execute, timeout=10, **arguments):
+        """What the agent returns to a command that libvirt passes on."""
+        request = {"execute": execute}
+        if arguments:
+            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+        log(f"ask {json.dumps(request)}")
+        try:
+            reply = libvirt_qemu.qemuAgentCommand(self.domain, json.dumps(request), timeout, 0)
+        except libvirt.libvirtError as e:
+            log(f"error: {e}")
+            raise Refused(execute, str(e)) from None
+        log(f"reply {reply}")
+        return json.loads(reply)["return"]
+
+    def state(self):
+        """What libvirt says of the channel: connected, disconnected."""
+        target = ElementTree.fromstring(self.domain.XMLDesc()).find(
+            f".//channel/target[@name='{CHANNEL}']")
+        return target.get("state")
+
+    def answers(self, timeout=20):
+        """Wait until libvirt gets a ping answered; how long that took."""
+        start = time.monotonic()
+
+        def try_once():
+            try:
+                got = self.ask("guest-ping", timeout=5)
+            except Refused:
+                time.sleep(0.2)
+                return False
+            assert got == {}, f"guest-ping returned {got}"
+            return True
+        wait_until(try_once, "an answer to guest-ping", timeout)
+        return time.monotonic() - start
+
+    @contextlib.contextmanager
+    def states_seen(self):
+        """The list of states that libvirt reports as events during the block. Begins by
+        waiting: QEMU reports one change a second, and of several the last one."""
+        time.sleep(1.2)
+        seen, stop = [], threading.Event()
+        libvirt.virEventRegisterDefaultImpl()
+
+        def turn():
+            while not stop.is_set():
+                libvirt.virEventRunDefaultImpl()
+        libvirt.virEventAddTimeout(100, lambda *_: None, None)
+        names = {1: "connected", 2: "disconnected"}
+        with contextlib.closing(libvirt.open(self.machine.uri)) as connection:
+            connection.domainEventRegisterAny(
+                None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+                lambda _c, _d, state, _reason, _o: seen.append(names[state]), None)
+            thread = threading.Thread(target=turn)
+            thread.start()
+            try:
+                yield seen
+            finally:
+                stop.set()
+                thread.join()
+                log(f"events: {seen}")
+
+    # -- from outside: the channel itself, while libvirtd is stopped
+
+    def client(self):
+        """A connection to the channel's socket (tests/lib/agent.py), not in sync yet."""
+        return Client.unix(self.machine.channel_path)
+
+    # -- from inside
+
+    def shell(self, command, timeout=20):
+        """Output of a command that root runs inside, without the last newline."""
+        status, output = self._run_inside(command, timeout)
+        text = output.decode(errors="replace").rstrip("\n")
+        log(f"inside# {command}\n{text}")
+        if status:
+            raise Refused(f"inside: {command}", f"status {status}, {text}")
+        return text
+
+    def _run_inside(self, command, timeout):
+        if not self._shell:
+            self._shell = socket.socket(socket.AF_UNIX)
+            self._shell.connect(self.machine.shell_path)
+        nonce = str(next(self._nonce))
+        text = base64.b64encode(command.encode()).decode()
+        self._shell.sendall(f"{nonce} {timeout} {text}\n".encode())
+        self._shell.settimeout(timeout + 10)
+        got = b""
+        while True:  # what an earlier case left behind comes first
+            line, newline, rest = got.partition(b"\n")
+            if not newline:
+                try:
+                    piece = self._shell.recv(65536)
+                except TimeoutError:
+                    piece = b""
+                assert piece, f"the shell inside does not answer: {command}"
+                got += piece
+                continue
+            got = rest
+            words = line.split()
+            if words and words[0].decode(errors="replace") == nonce:
+                return int(words[1]), base64.b64decode(b"".join(words[2:]))
+
+    def has_booted(self, timeout=150):
+        """Wait until the shell answers and systemd has nothing left to start."""
+        def try_once():
+            try:
+                self._run_inside("true", 3)
+                return True
+            except AssertionError:
+                self._shell.close()
+                self._shell = None
+                return False
+        wait_until(try_once, "the shell inside; see console.log", timeout)
+        self._run_inside("systemctl is-system-running --wait", timeout)
+
+    def processes(self):
+        """Pids of the agent's processes by their part, e.g. {"worker": 312}."""
+        listed = self.shell(
+            f"cd /proc; for p in $(cat /sys/fs/cgroup/system.slice/{self.agent.unit}"
+            "/cgroup.procs 2>/dev/null); do echo $p $(grep -E '^(Name|PPid)' $p/status); done; true")
+        rows = {}
+        for line in listed.splitlines():
+            pid, _, name, _, parent = (line.split() + [""] * 5)[:5]
+            if name:
+                rows[int(pid)] = (name.removeprefix("postern-")[:8], int(parent or 0))
+        parts = {}
+        for pid, (name, parent) in rows.items():
+            forked = rows.get(parent, ("",))[0] == name
+            parts[self._part(name, forked)] = pid
+        return parts
+
+    @staticmethod
+    def _part(name, forked):
+        if forked and name == "worker":
+            return "audit writer"
+        return {"fronten": "frontend", "inspect": "inspector"}.get(name[:7], name) \
+            if name not in ("postern", "qemu-ga") else "supervisor"
+
+    def all_processes(self, timeout=20):
+        """The same, once all that should run do."""
+        def try_once():
+            parts = self.processes()
+            return parts if set(parts) == set(self.agent.processes) else None
+        return wait_until(try_once, lambda: f"all processes: {self.processes()}", timeout)
+
+    def wakeups(self, seconds=10):
+        """How often each process of the agent is switched to in so many seconds."""
+        pids = " ".join(str(p) for p in self.all_processes().values())
+        count = ("for p in " + pids + "; do echo $(cat /proc/$p/comm)-$p "
+                 "$(awk '/ctxt_switches/ { n += $2 } END { print n }' /proc/$p/status); done")
+        output = self.shell(f"{count}; sleep {seconds}; {count}", timeout=seconds + 15)
+        rows = [line.split() for line in output.splitlines()]
+        half = len(rows) // 2
+        return {a[0]: int(b[1]) - int(a[1]) for a, b in zip(rows[:half], rows[half:])}
+
+    def port_is_open(self):
+        """Has a process inside the channel's port open?"""
+        return self.shell(f"port=$(readlink -f /dev/virtio-ports/{CHANNEL}); "
+                          "find /proc/[0-9]*/fd -lname $port 2>/dev/null | head -1") != ""
+
+    def repair(self):
+        """After a case that failed: no stopped process, and the agent started anew."""
+        unit = self.agent.unit
+        self._run_inside(f"kill -CONT $(cat /sys/fs/cgroup/system.slice/{unit}/cgroup.procs);"
+                         f"systemctl reset-failed {unit}; systemctl restart {unit}", 30)
+        time.sleep(1.2)  # until QEMU has reported the last change (states_seen)
+
+    def save_journal(self):
+        _status, packed = self._run_inside("journalctl -b -o short-precise | tail -n 5000 | "
+                                           "gzip", 30)
+        with open(f"{LOGS}/journal.log", "wb") as f:
+            f.write(gzip.decompress(packed))
+
+
+def end_group(pid):
+    """Kill a case with everything that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
