@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ipc/wire.h"
-
 const char *err_class_name(enum err_class cls)
 {
 #define ERR_CLASS_NAME(tag, number, text) [number] = (text),
@@ -27,19 +25,19 @@ const char *err_class_name(enum err_class cls)
 static void join(struct err *e, const char *head, const char *tail)
 {
 	static const char dots[] = "...";
-	struct wbuf w = wbuf_fixed(e->desc, ERR_DESC_MAX - 1);
 	size_t tail_len = min_size(strlen(tail), ERR_DESC_MAX / 2);
-	size_t room = w.limit - tail_len;
+	size_t room = ERR_DESC_MAX - 1 - tail_len;
 	size_t head_len = strlen(head);
+	char *at = e->desc;
 
 	if (head_len <= room) {
-		wbuf_put(&w, head, head_len);
+		at = mempcpy(at, head, head_len);
 	} else {
-		wbuf_put(&w, head, room - (sizeof(dots) - 1));
-		wbuf_text(&w, dots);
+		at = mempcpy(at, head, room - (sizeof(dots) - 1));
+		at = mempcpy(at, dots, sizeof(dots) - 1);
 	}
-	wbuf_put(&w, tail, tail_len);
-	e->desc[w.len] = '\0';
+	at = mempcpy(at, tail, tail_len);
+	*at = '\0';
 }
 
 PRINTF(4, 0)
@@ -73,23 +71,4 @@ void err_fill_errno(struct err *e, int errnum, const char *fmt, ...)
 	va_start(ap, fmt);
 	fill(e, ERR_GENERIC, errnum, fmt, ap);
 	va_end(ap);
-}
-
-void err_put(struct wbuf *w, const struct err *e)
-{
-	wbuf_u8(w, (uint8_t)e->cls);
-	wbuf_text(w, e->desc);
-}
-
-void err_get(struct err *e, const uint8_t *body, size_t len)
-{
-	struct rbuf r = rbuf_of(body, len);
-	uint8_t cls = rbuf_u8(&r);
-	size_t text = min_size(rbuf_left(&r), ERR_DESC_MAX - 1);
-
-	*e = (struct err){.cls = cls == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_GENERIC};
-	if (text)
-		memcpy(e->desc, r.p, text);
-	else
-		err_fill(e, e->cls, "the operation failed");
 }

@@ -34,15 +34,6 @@ struct err {
 /* The class's name on the wire. CLS must not be ERR_NONE. */
 const char *err_class_name(enum err_class cls);
 
-/* The body of a FRAME_ERROR reply: u8 class, text. */
-struct wbuf;
-void err_put(struct wbuf *w, const struct err *e);
-/* Read one; whatever is wrong with it, E is an error afterwards. */
-void err_get(struct err *e, const uint8_t *body, size_t len);
-
-/* Room that err_put takes at the most. */
-#define ERR_BODY_MAX (1 + ERR_DESC_MAX)
-
 /* Fill E; used by the macros below, which also say that something failed. */
 void err_fill(struct err *e, enum err_class cls, const char *fmt, ...) PRINTF(3, 4);
 void err_fill_errno(struct err *e, int errnum, const char *fmt, ...) PRINTF(3, 4);

@@ -166,3 +166,22 @@ enum frame_status frame_send(int sock, const struct frame *f)
 	return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? FRAME_AGAIN
 								      : FRAME_GONE;
 }
+
+void err_put(struct wbuf *w, const struct err *e)
+{
+	wbuf_u8(w, (uint8_t)e->cls);
+	wbuf_text(w, e->desc);
+}
+
+void err_get(struct err *e, const uint8_t *body, size_t len)
+{
+	struct rbuf r = rbuf_of(body, len);
+	uint8_t cls = rbuf_u8(&r);
+	size_t text = min_size(rbuf_left(&r), ERR_DESC_MAX - 1);
+
+	*e = (struct err){.cls = cls == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_GENERIC};
+	if (text)
+		memcpy(e->desc, r.p, text);
+	else
+		err_fill(e, e->cls, "the operation failed");
+}

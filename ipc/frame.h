@@ -18,6 +18,7 @@
 #ifndef POSTERN_IPC_FRAME_H
 #define POSTERN_IPC_FRAME_H
 
+#include "ipc/err.h"
 #include "ipc/wire.h"
 
 #define FRAME_HEAD     20
@@ -94,6 +95,12 @@ enum frame_status frame_recv(int sock, uint8_t *buf, struct frame *f);
 enum frame_status frame_send(int sock, const struct frame *f);
 
 void frame_close_fds(struct frame *f);
+
+/* The body of a FRAME_ERROR reply, and the room that it takes at the most. */
+void err_put(struct wbuf *w, const struct err *e);
+#define ERR_BODY_MAX (1 + ERR_DESC_MAX)
+/* Read one; whatever is wrong with it, E is an error afterwards. */
+void err_get(struct err *e, const uint8_t *body, size_t len);
 
 /* Write F's header into HEAD. For frame_send and for tests that send hostile frames. */
 void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD]);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "ipc/err.h"
+#include "ipc/frame.h"
 #include "ipc/wire.h"
 
 static void class_names(void **state)
