@@ -400,9 +400,9 @@ class Guest:
                           "find /proc/[0-9]*/fd -lname $port 2>/dev/null | head -1") != ""
 
     def repair(self):
-        """After a case that failed: no stopped process, and the agent started anew."""
+        """After a case that failed: the agent started anew, even if it hangs or is stopped."""
         unit = self.agent.unit
-        self._run_inside(f"kill -CONT $(cat /sys/fs/cgroup/system.slice/{unit}/cgroup.procs);"
+        self._run_inside(f"systemctl kill --kill-whom=all -s KILL {unit}; sleep 0.5; "
                          f"systemctl reset-failed {unit}; systemctl restart {unit}", 30)
         time.sleep(1.2)  # until QEMU has reported the last change (states_seen)
 
