@@ -8,6 +8,9 @@
  */
 #include "inspector/inspector.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 typedef enum answer run_fn(struct inspector *in, struct rbuf *args, struct wbuf *result,
 			   struct err *e);
 
@@ -52,22 +55,71 @@ enum answer inspect_answer(struct inspector *in, uint32_t op, struct rbuf *args,
 	in->arena.len = 0;
 	a = run_table[op](in, args, result, e);
 	if (a == ANSWER_RESULT && result->bad) {
-		err_set(e, ERR_GENERIC, "The answer is too long");
+		inspect_full(e);
 		return ANSWER_ERROR;
 	}
 	return a;
 }
 
-char *inspect_read(struct inspector *in, const char *path, size_t *len)
+char *inspect_read(struct inspector *in, const char *path, size_t max, size_t *len)
 {
-	size_t mark = in->arena.len;
-	char *buf = arena_take(&in->arena, INSPECT_FILE_MAX);
-	ssize_t n = buf ? sys_read_file(&in->sys, path, buf, INSPECT_FILE_MAX) : -1;
+	char *buf = (char *)in->arena.p + in->arena.len;
+	size_t room = in->arena.cap - in->arena.len;
+	ssize_t n;
 
-	if (n < 0) {
-		in->arena.len = mark;
+	if (room < 2) {
+		errno = ENOMEM;
 		return NULL;
 	}
+	/* Into the rest of the arena, so that only what the file has is taken. */
+	n = sys_read_file(&in->sys, path, buf, min_size(max, room - 1));
+	if (n < 0)
+		return NULL;
+	buf[n] = '\0';
+	in->arena.len += (size_t)n + 1;
 	*len = (size_t)n;
 	return buf;
+}
+
+/* Lists hold 8 elements, then 16, 32 and so on, which their number tells. */
+#define LIST_FIRST 8
+
+void *inspect_add(struct inspector *in, struct v_list *list, size_t size)
+{
+	bool full =
+		list->n == 0 || (list->n >= LIST_FIRST && (list->n & (list->n - 1)) == 0);
+
+	if (full) {
+		size_t cap = list->n ? 2 * (size_t)list->n : LIST_FIRST;
+		void *v = arena_take(&in->arena, cap * size);
+
+		if (!v)
+			return NULL;
+		if (list->n)
+			memcpy(v, list->v, list->n * size);
+		list->v = v;
+	}
+	list->set = true;
+	return (char *)list->v + list->n++ * size;
+}
+
+struct v_str inspect_text(struct inspector *in, const char *fmt, ...)
+{
+	char *buf = (char *)in->arena.p + in->arena.len;
+	size_t room = in->arena.cap - in->arena.len;
+	va_list va;
+	int len;
+
+	va_start(va, fmt);
+	len = vsnprintf(buf, room, fmt, va);
+	va_end(va);
+	if (len < 0 || (size_t)len >= room)
+		return (struct v_str){0};
+	in->arena.len += (size_t)len + 1;
+	return (struct v_str){.p = buf, .len = (uint32_t)len, .set = true};
+}
+
+int inspect_full(struct err *e)
+{
+	return err_set(e, ERR_GENERIC, "The answer is too long");
 }

@@ -13,16 +13,22 @@
 #include "ipc/ops.h"
 #include "ipc/sys.h"
 
-/* Most bytes of a file that is read whole. */
-#define INSPECT_FILE_MAX (64 * 1024)
+/* Most bytes of a file that is read whole: one that people write, one of the kernel. */
+#define INSPECT_FILE_MAX  (64 * 1024)
+#define INSPECT_TABLE_MAX (4 * 1024 * 1024)
 
-/* Memory for one question: what is read and built for it. */
-#define INSPECT_ARENA (1024 * 1024)
+/*
+ * Memory for one question: what is read and built for it. Used from the start, so what a
+ * question does not need is never there; what exceeds the second is given back after it.
+ */
+#define INSPECT_ARENA      (16 * 1024 * 1024)
+#define INSPECT_ARENA_KEEP (256 * 1024)
 
 struct inspector {
 	struct sys sys;
 	const char *os_release; /* QGA_OS_RELEASE, or NULL */
 	const char *tz;         /* TZ, or NULL */
+	int route;              /* socket to the kernel, NETLINK_ROUTE; or -1 */
 	struct arena arena;     /* emptied for each question */
 };
 
@@ -55,10 +61,24 @@ enum answer {
 enum answer inspect_answer(struct inspector *in, uint32_t op, struct rbuf *args,
 			   struct wbuf *result, struct err *e);
 
+/* ---- memory for an answer: all in the arena ---- */
+
 /*
- * The file PATH whole, in the arena, *LEN bytes. NULL if it cannot be read, is longer
- * than INSPECT_FILE_MAX or the arena is full.
+ * The file PATH whole, *LEN bytes and a NUL. NULL with errno if it cannot be read, is
+ * longer than MAX bytes (EFBIG) or the arena is full (ENOMEM).
  */
-char *inspect_read(struct inspector *in, const char *path, size_t *len);
+char *inspect_read(struct inspector *in, const char *path, size_t max, size_t *len);
+
+/*
+ * Room for one more struct of SIZE bytes at the end of LIST, zeroed; NULL if the arena is
+ * full. Moves the list at times, so pointers into it are good until the next call.
+ */
+void *inspect_add(struct inspector *in, struct v_list *list, size_t size);
+
+/* Formatted text; not set if the arena is full. */
+struct v_str inspect_text(struct inspector *in, const char *fmt, ...) PRINTF(2, 3);
+
+/* The error of an answer that does not fit the arena. Returns -1. */
+int inspect_full(struct err *e);
 
 #endif

@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/netlink.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "inspector/inspector.h"
@@ -20,7 +22,7 @@ struct server {
 	struct inspector in;
 	struct loop loop;
 	struct peer worker;
-	_Alignas(max_align_t) uint8_t arena[INSPECT_ARENA];
+	_Alignas(4096) uint8_t arena[INSPECT_ARENA];
 };
 
 static void send_error(struct peer *worker, const struct frame *f, const struct err *e)
@@ -30,6 +32,14 @@ static void send_error(struct peer *worker, const struct frame *f, const struct 
 
 	err_put(&w, e);
 	peer_reply(worker, f->op, f->request, FRAME_ERROR, w.p, w.len);
+}
+
+/* What a large answer needed is not kept for the next. */
+static void give_back(struct arena *a)
+{
+	if (a->len > INSPECT_ARENA_KEEP)
+		madvise(a->p + INSPECT_ARENA_KEEP, a->cap - INSPECT_ARENA_KEEP,
+			MADV_DONTNEED);
 }
 
 /* A reply that cannot be sent means that the worker went: its own event says so. */
@@ -54,6 +64,7 @@ static int on_frame(struct peer *p, struct frame *f)
 		send_error(p, f, &e);
 	else
 		peer_reply(p, f->op, f->request, 0, result.p, result.len);
+	give_back(&s->in.arena);
 	return 0;
 }
 
@@ -78,6 +89,9 @@ static int set_up(struct server *s)
 	s->in = (struct inspector){
 		.os_release = getenv("QGA_OS_RELEASE"),
 		.tz = getenv("TZ"),
+		/* Opened now: sealed, we make no socket. Without it no network answers.
+		 */
+		.route = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE),
 		.arena = {.p = s->arena, .cap = sizeof(s->arena)},
 	};
 	reset_signals();

@@ -64,7 +64,7 @@ int inspect_get_host_name(struct inspector *in, const struct msg_empty *args,
 static bool os_release(struct inspector *in, const char *path, struct msg_osinfo *result)
 {
 	size_t len;
-	char *text = inspect_read(in, path, &len);
+	char *text = inspect_read(in, path, INSPECT_FILE_MAX, &len);
 
 	return text && osrelease_parse(text, len, result) == 0;
 }
@@ -92,7 +92,7 @@ static bool zone_of_file(struct inspector *in, const char *path, int64_t now,
 			 struct tz_local *tz)
 {
 	size_t len;
-	const char *file = inspect_read(in, path, &len);
+	const char *file = inspect_read(in, path, INSPECT_FILE_MAX, &len);
 
 	return file && tz_of_file(file, len, now, tz);
 }

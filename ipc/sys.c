@@ -8,14 +8,39 @@
  */
 #include "ipc/sys.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+/* The real thing needs no root: the path is that of the mount table. */
+static int real_statfs(const struct sys *sys, const char *path, struct statfs *st)
+{
+	(void)sys;
+	return statfs(path, st);
+}
+
+static int real_block_dev(const struct sys *sys, const char *path, dev_t *dev)
+{
+	struct stat st;
+
+	(void)sys;
+	if (stat(path, &st) < 0)
+		return -1;
+	if (!S_ISBLK(st.st_mode)) {
+		errno = ENOTBLK;
+		return -1;
+	}
+	*dev = st.st_rdev;
+	return 0;
+}
+
 static const struct sys_ops real_ops = {
 	.clock_gettime = clock_gettime,
 	.uname = uname,
+	.statfs = real_statfs,
+	.block_dev = real_block_dev,
 };
 
 int sys_init(struct sys *sys)
@@ -81,4 +106,72 @@ ssize_t sys_read_file(const struct sys *sys, const char *path, void *buf, size_t
 		return -1;
 	}
 	return len;
+}
+
+ssize_t sys_read_attr(const struct sys *sys, const char *path, char *buf, size_t cap)
+{
+	CLEANUP(close_p) int fd = sys_open(sys, path);
+	ssize_t len = fd < 0 ? -1 : read(fd, buf, cap - 1);
+
+	if (len > 0 && buf[len - 1] == '\n')
+		len--;
+	if (len >= 0)
+		buf[len] = '\0';
+	return len;
+}
+
+/* PATH as the calls want it that start at a directory. */
+static const char *beneath(const char *path)
+{
+	while (*path == '/')
+		path++;
+	return path;
+}
+
+ssize_t sys_readlink(const struct sys *sys, const char *path, char *buf, size_t cap)
+{
+	ssize_t len = readlinkat(sys->root_fd, beneath(path), buf, cap);
+
+	if (len < 0)
+		return -1;
+	if ((size_t)len >= cap) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	buf[len] = '\0';
+	return len;
+}
+
+/* The entries in the LEN bytes of getdents64(2) at BUF. */
+static int list_block(const char *buf, ssize_t len,
+		      int (*each)(void *arg, const char *name, unsigned char type),
+		      void *arg)
+{
+	const struct dirent64 *d;
+	int r = 0;
+
+	for (ssize_t at = 0; at < len && r == 0; at += d->d_reclen) {
+		d = (const void *)(buf + at);
+		if (!streq(d->d_name, ".") && !streq(d->d_name, ".."))
+			r = each(arg, d->d_name, d->d_type);
+	}
+	return r;
+}
+
+int sys_list(const struct sys *sys, const char *path,
+	     int (*each)(void *arg, const char *name, unsigned char type), void *arg)
+{
+	CLEANUP(close_p) int fd = sys_open(sys, path);
+	_Alignas(struct dirent64) char buf[8192];
+	ssize_t len;
+	int r = 0;
+
+	if (fd < 0)
+		return -1;
+	while (r == 0 && (len = getdents64(fd, buf, sizeof(buf))) != 0) {
+		if (len < 0)
+			return -1;
+		r = list_block(buf, len, each, arg);
+	}
+	return r;
 }

@@ -14,14 +14,21 @@
 
 #include <sys/types.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 #include "ipc/util.h"
+
+struct sys;
 
 /* What is no file. Each as the system call of its name: 0, or -1 with errno. */
 struct sys_ops {
 	int (*clock_gettime)(clockid_t clock, struct timespec *ts);
 	int (*uname)(struct utsname *u);
+	/* Of the file system at PATH (absolute). May hang, where no signal reaches. */
+	int (*statfs)(const struct sys *sys, const char *path, struct statfs *st);
+	/* Device number of the block special file PATH; ENOTBLK: it is none. */
+	int (*block_dev)(const struct sys *sys, const char *path, dev_t *dev);
 };
 
 struct sys {
@@ -44,5 +51,26 @@ int sys_open(const struct sys *sys, const char *path);
  * with errno: EFBIG if there are more, EINVAL if it is no regular file.
  */
 ssize_t sys_read_file(const struct sys *sys, const char *path, void *buf, size_t cap);
+
+/*
+ * A short attribute of /sys or /proc, with one read: text without its last newline, NUL
+ * at the end; what exceeds CAP - 1 bytes is cut off. Its length, or -1 with errno.
+ */
+ssize_t sys_read_attr(const struct sys *sys, const char *path, char *buf, size_t cap);
+
+/*
+ * Where the symbolic link PATH points, as it is written there, NUL at the end. Links
+ * among the directories of PATH must be relative, as those of /sys are. Its length, or -1
+ * with errno: ENAMETOOLONG if it does not fit.
+ */
+ssize_t sys_readlink(const struct sys *sys, const char *path, char *buf, size_t cap);
+
+/*
+ * Call EACH with the name and type (DT_* of readdir(3)) of each entry of the directory
+ * PATH but "." and "..", in the kernel's order, until it returns other than 0. Returns
+ * that value, 0 at the end, or -1 with errno if the directory cannot be read.
+ */
+int sys_list(const struct sys *sys, const char *path,
+	     int (*each)(void *arg, const char *name, unsigned char type), void *arg);
 
 #endif

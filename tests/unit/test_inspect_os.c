@@ -24,7 +24,7 @@ struct fixture {
 	struct wbuf result;
 	struct arena arena; /* for decoding */
 	struct err e;
-	_Alignas(max_align_t) uint8_t memory[2][INSPECT_ARENA];
+	_Alignas(max_align_t) uint8_t memory[2][1024 * 1024];
 };
 
 /* The functions of struct sys_ops have no context: the fixed clock is here. */
@@ -63,8 +63,9 @@ static int failing_uname(struct utsname *u)
 	return -1;
 }
 
-static const struct sys_ops fixed = {fixed_clock, fixed_uname};
-static const struct sys_ops failing = {failing_clock, failing_uname};
+static const struct sys_ops fixed = {.clock_gettime = fixed_clock, .uname = fixed_uname};
+static const struct sys_ops failing = {.clock_gettime = failing_clock,
+				       .uname = failing_uname};
 
 static int set_up(void **state)
 {
