@@ -164,7 +164,7 @@ static int fill(struct frontend *f, struct item *it, const cJSON *root, struct e
 	name = env.execute->valuestring;
 	it->number = op_by_name(name, strlen(name));
 	it->op = op_by_number(it->number);
-	if (!it->op)
+	if (!it->op || it->op->flags & OPF_ELSEWHERE)
 		return err_set(e, ERR_NOT_FOUND, "The command %s has not been found",
 			       name);
 	it->resync = it->number == OP_sync || it->number == OP_sync_delimited;

@@ -25,6 +25,8 @@ static void answer_info(struct frontend *f, struct wbuf *out)
 		const struct op *row = op_by_number(op);
 		bool enabled = policy_may(&f->policy, op) && row->carrier != BY_NOBODY;
 
+		if (row->flags & OPF_ELSEWHERE)
+			continue;
 		commands[n++] = (struct msg_info_command){
 			.name = v_str(row->name),
 			.enabled = V_BOOL(enabled),

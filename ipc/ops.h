@@ -374,6 +374,8 @@ enum audit_class {
 #define OPF_FROZEN_OK 1u /* allowed while file systems are frozen (protocol 2) */
 #define OPF_MUTATES   2u /* changes something in the guest */
 #define OPF_NO_REPLY  4u /* answers only when it fails (protocol 1.3) */
+/* Not a command of Linux: known in lists and policies, not found by clients. */
+#define OPF_ELSEWHERE 8u
 
 #define CAPS_NONE  0ull
 #define CAPS_ADMIN (1ull << CAP_SYS_ADMIN)
@@ -469,7 +471,7 @@ enum audit_class {
 	X(get_osinfo, 36, "guest-get-osinfo", empty, osinfo, BY_INSPECTOR, GROUP_INFO,   \
 	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
 	X(get_devices, 37, "guest-get-devices", empty, devices, BY_NOBODY, GROUP_INFO,   \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
+	  CAPS_NONE, OPF_ELSEWHERE, 10, AUDIT_READ)                                      \
 	X(ssh_get_authorized_keys, 38, "guest-ssh-get-authorized-keys", ssh_user,        \
 	  ssh_keys, BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, 0, 30, AUDIT_ACT)              \
 	X(ssh_add_authorized_keys, 39, "guest-ssh-add-authorized-keys", ssh_add, empty,  \

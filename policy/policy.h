@@ -77,8 +77,11 @@ static inline bool policy_may(const struct policy *p, uint32_t op)
 
 /* ---- profiles kept by the project ---- */
 
-/* Build the image of the built-in profile NAME. 0, or -1: no such profile. */
-int policy_profile(const char *name, struct wbuf *out);
+/*
+ * Build the image of the built-in profile NAME, less the operations in DENIED, which the
+ * lists of the command line take away. 0, or -1: no such profile.
+ */
+int policy_profile(const char *name, uint64_t denied, struct wbuf *out);
 
 /* The names, in order; NULL after the last. */
 const char *policy_profile_name(uint32_t index);

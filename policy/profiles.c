@@ -16,6 +16,7 @@
 	 GROUP_TIME | GROUP_HOTPLUG)
 #define GROUP_OR(tag, bit, name) | GROUP_##tag
 #define GROUPS_ALL               (0u GROUP_TABLE(GROUP_OR))
+#define GROUPS_MAX               32 /* bits of a mask */
 
 static const struct profile {
 	const char *name;
@@ -45,14 +46,21 @@ uint64_t policy_group_ops(uint32_t groups)
 }
 
 /* One rule per group, so that a record names what let a request through. */
-static int build(const struct profile *profile, struct wbuf *out)
+static int build(const struct profile *profile, uint64_t denied, struct wbuf *out)
 {
-	struct policy_rule rules[32];
+	struct policy_rule rules[GROUPS_MAX + 1];
 	char file[32];
 	uint32_t n = 0;
 
+	if (denied)
+		rules[n++] = (struct policy_rule){
+			.effect = POLICY_DENY,
+			.ops = denied,
+			.name = "block and allow lists",
+			.file = "command line or qemu-ga.conf",
+		};
 	snprintf(file, sizeof(file), "builtin:%s", profile->name);
-	for (uint32_t bit = 0; bit < ARRAY_SIZE(rules); bit++) {
+	for (uint32_t bit = 0; bit < GROUPS_MAX; bit++) {
 		uint32_t group = profile->groups & 1u << bit;
 
 		if (!group)
@@ -67,10 +75,10 @@ static int build(const struct profile *profile, struct wbuf *out)
 	return policy_build(profile->name, rules, n, out);
 }
 
-int policy_profile(const char *name, struct wbuf *out)
+int policy_profile(const char *name, uint64_t denied, struct wbuf *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(profiles); i++)
 		if (streq(profiles[i].name, name))
-			return build(&profiles[i], out);
+			return build(&profiles[i], denied, out);
 	return -1;
 }

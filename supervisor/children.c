@@ -8,6 +8,7 @@
  */
 #include "supervisor/children.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,13 +92,17 @@ static int send_socket(int worker, char message, int fd)
 static int launch_child(const struct child *c, int socket)
 {
 	const struct supervisor *s = c->s;
-	const char *argv[5] = {name_of(c)};
+	char denied[2 * sizeof(s->commands) + 1];
+	const char *argv[7] = {name_of(c)};
 	struct launch l = {.argv = argv, .exe = c->exe, .socket = socket, .extra = -1};
 
 	if (id_of(c) == CHILD_WORKER) {
 		argv[1] = "--profile";
 		argv[2] = s->profile;
-		argv[3] = s->verbose ? "--verbose" : NULL;
+		argv[3] = "--deny";
+		argv[4] = denied;
+		argv[5] = s->verbose ? "--verbose" : NULL;
+		snprintf(denied, sizeof(denied), "%" PRIx64, ~s->commands);
 		l.extra = s->audit;
 	} else {
 		l.confine = &c->confine;

@@ -62,6 +62,7 @@ struct supervisor {
 	struct backoff reopen;
 	struct timer stop_timer;
 	const char *profile;
+	uint64_t commands; /* that the lists leave, by number in ipc/ops.h; ~0: no list */
 	int audit;
 	bool verbose;
 	bool ready;     /* the worker that runs now said so */

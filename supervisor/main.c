@@ -92,6 +92,7 @@ static int prepare(struct agent *a, const struct options *o, struct err *e)
 	struct supervisor *s = &a->supervisor;
 
 	s->profile = o->profile;
+	s->commands = ~UINT64_C(0);
 	s->verbose = o->verbose;
 	s->channel = (struct channel){.method = o->method, .path = o->path, .fd = -1};
 	/* First, while a number that is open is open because the caller opened it. */

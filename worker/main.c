@@ -20,6 +20,7 @@
 
 struct settings {
 	const char *profile;
+	uint64_t denied; /* operations that the lists of the command line take away */
 	bool verbose;
 };
 
@@ -27,6 +28,7 @@ static int parse(int argc, char **argv, struct settings *s)
 {
 	static const struct option options[] = {
 		{"profile", required_argument, NULL, 'p'},
+		{"deny", required_argument, NULL, 'd'},
 		{"verbose", no_argument, NULL, 'v'},
 		{0},
 	};
@@ -36,6 +38,8 @@ static int parse(int argc, char **argv, struct settings *s)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'p')
 			s->profile = optarg;
+		else if (c == 'd')
+			s->denied = strtoull(optarg, NULL, 16);
 		else if (c == 'v')
 			s->verbose = true;
 		else
@@ -84,12 +88,12 @@ static int publish_policy(struct worker *w, const struct wbuf *image)
 	return 0;
 }
 
-static int load_policy(struct worker *w, const char *profile)
+static int load_policy(struct worker *w, const struct settings *s)
 {
 	CLEANUP(wbuf_free) struct wbuf image = wbuf_growing(POLICY_IMAGE_MAX);
 
-	if (policy_profile(profile, &image) < 0)
-		return unknown_profile(profile);
+	if (policy_profile(s->profile, s->denied, &image) < 0)
+		return unknown_profile(s->profile);
 	if (publish_policy(w, &image) < 0)
 		return fail(EXIT_SYSTEM, "cannot load the policy", strerror(errno));
 	return 0;
@@ -170,7 +174,7 @@ int main(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	w->verbose = settings.verbose;
-	status = load_policy(w, settings.profile);
+	status = load_policy(w, &settings);
 	if (status)
 		return status;
 	if (prepare(w) < 0)

@@ -41,7 +41,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		/* The policy points into it: it stays. */
 		struct wbuf image = wbuf_growing(POLICY_IMAGE_MAX);
 
-		must(policy_profile(profiles[i], &image) == 0);
+		must(policy_profile(profiles[i], 0, &image) == 0);
 		must(policy_open(&fuzz.workers[i].policy, image.p, image.len) == 0);
 	}
 	return 0;

@@ -6,9 +6,11 @@ An ordinary user sees less of the processes, since they are not dumpable; which 
 too. Then the ids are the caller's, and the rest holds.
 """
 import contextlib
+import ctypes
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import tap
@@ -55,6 +57,20 @@ def sockets():
             for row in rows}
 
 
+def netlink(pid, number):
+    """"netlink:PROTOCOL" of a socket that is no unix socket, seen through a copy of it."""
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    pidfd = os.pidfd_open(pid)
+    try:
+        copy = call(438, pidfd, number, 0)  # pidfd_getfd
+    finally:
+        os.close(pidfd)
+    assert copy >= 0, os.strerror(ctypes.get_errno())
+    with socket.socket(fileno=copy) as s:
+        assert s.family == socket.AF_NETLINK, s
+        return f"netlink:{s.proto}"
+
+
 def descriptors(pid, names):
     """Number to kind. NAMES maps paths of files to what they are."""
     kinds = sockets()
@@ -62,7 +78,8 @@ def descriptors(pid, names):
     for n in os.listdir(f"/proc/{pid}/fd"):
         target = os.readlink(f"/proc/{pid}/fd/{n}")
         inode = re.fullmatch(r"socket:\[(\d+)\]", target)
-        target = kinds[inode[1]] if inode else target
+        if inode:
+            target = kinds.get(inode[1]) or netlink(pid, int(n))
         found[int(n)] = names.get(target, target.removesuffix(" (deleted)"))
     return found
 
@@ -204,8 +221,9 @@ TABLE = {
     "inspector": {
         **NULL,
         3: "seqpacket",  # worker
-        4: "/",  # what its paths start from
-        5: "anon_inode:[eventpoll]",
+        4: "netlink:0",  # NETLINK_ROUTE
+        5: "/",  # what its paths start from
+        6: "anon_inode:[eventpoll]",
     },
     "worker": {
         **NULL, 2: "stderr",

@@ -60,7 +60,7 @@ static const struct {
 	{34, "guest-get-users", 0},
 	{35, "guest-get-timezone", 0},
 	{36, "guest-get-osinfo", 0},
-	{37, "guest-get-devices", 0},
+	{37, "guest-get-devices", OPF_ELSEWHERE},
 	{38, "guest-ssh-get-authorized-keys", 0},
 	{39, "guest-ssh-add-authorized-keys", WRITES},
 	{40, "guest-ssh-remove-authorized-keys", WRITES},

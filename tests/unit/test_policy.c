@@ -50,7 +50,7 @@ static void build(struct fixture *f, const struct policy_rule *rules, uint32_t n
 static void profile(struct fixture *f, const char *name)
 {
 	wbuf_free(&f->image);
-	assert_int_equal(policy_profile(name, &f->image), 0);
+	assert_int_equal(policy_profile(name, 0, &f->image), 0);
 	assert_int_equal(policy_open(&f->policy, f->image.p, f->image.len), 0);
 }
 
@@ -389,14 +389,36 @@ static void profile_rules_are_named(void **state)
 	assert_int_equal(ask(&f->policy, OP_exec).reason, REASON_NO_RULE);
 }
 
+/* The lists of the command line take away, whatever allows; they never add. */
+static void lists_narrow(void **state)
+{
+	struct fixture *f = *state;
+	struct policy_answer a;
+
+	wbuf_free(&f->image);
+	assert_int_equal(
+		policy_profile("safe", OP(get_osinfo) | OP(ping) | OP(exec), &f->image),
+		0);
+	assert_int_equal(policy_open(&f->policy, f->image.p, f->image.len), 0);
+	a = ask(&f->policy, OP_get_osinfo);
+	assert_false(a.allowed);
+	assert_true(a.never);
+	assert_int_equal(a.reason, REASON_EXPLICIT_DENY);
+	assert_string_equal(a.rule, "block and allow lists");
+	assert_false(ask(&f->policy, OP_ping).allowed);
+	assert_true(ask(&f->policy, OP_sync).allowed);
+	assert_true(ask(&f->policy, OP_get_time).allowed);
+	assert_false(ask(&f->policy, OP_file_open).allowed);
+}
+
 static void unknown_profile(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(policy_profile("Safe", &f->image), -1);
-	assert_int_equal(policy_profile("saf", &f->image), -1);
-	assert_int_equal(policy_profile("safe ", &f->image), -1);
-	assert_int_equal(policy_profile("", &f->image), -1);
+	assert_int_equal(policy_profile("Safe", 0, &f->image), -1);
+	assert_int_equal(policy_profile("saf", 0, &f->image), -1);
+	assert_int_equal(policy_profile("safe ", 0, &f->image), -1);
+	assert_int_equal(policy_profile("", 0, &f->image), -1);
 	assert_int_equal(f->image.len, 0);
 }
 
@@ -496,6 +518,7 @@ int main(void)
 		WITH(profiles),
 		WITH(profiles_by_command),
 		WITH(profile_rules_are_named),
+		WITH(lists_narrow),
 		WITH(unknown_profile),
 		cmocka_unit_test(reasons),
 		cmocka_unit_test(sha256_vectors),
