@@ -101,7 +101,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (!f || prepare(f, port) < 0)
 		return EXIT_SYSTEM;
-	if (sandbox_enter(SANDBOX_FRONTEND, &step) < 0)
+	if (sandbox_enter(SC_ROLE(SANDBOX_FRONTEND), &step) < 0)
 		return EXIT_SEAL;
 	return status_of(f, loop_run(&f->loop));
 }

@@ -14,6 +14,16 @@
 typedef enum answer run_fn(struct inspector *in, struct rbuf *args, struct wbuf *result,
 			   struct err *e);
 
+static int get_more(struct inspector *in, struct rbuf *r)
+{
+	in->more = (struct msg_question){0};
+	if (!rbuf_left(r))
+		return r->bad ? -1 : 0;
+	if (schema_get(r, &schema_question, &in->arena, &in->more) < 0)
+		return -1;
+	return rbuf_done(r) ? 0 : -1;
+}
+
 /* A handler between its two messages: it never sees bytes. */
 #define RUN_DEFINE(tag, number, name, args_t, result_t, carrier, ...) \
 	RUN_DEFINE_##carrier(tag, args_t, result_t)
@@ -28,7 +38,7 @@ typedef enum answer run_fn(struct inspector *in, struct rbuf *args, struct wbuf 
 		struct msg_##result_t result = {};                            \
                                                                               \
 		if (schema_get(r, &schema_##args_t, &in->arena, &args) < 0 || \
-		    !rbuf_done(r))                                            \
+		    get_more(in, r) < 0)                                      \
 			return ANSWER_VIOLATION;                              \
 		if (inspect_##tag(in, &args, &result, e) < 0)                 \
 			return ANSWER_ERROR;                                  \

@@ -26,10 +26,11 @@
 
 struct inspector {
 	struct sys sys;
-	const char *os_release; /* QGA_OS_RELEASE, or NULL */
-	const char *tz;         /* TZ, or NULL */
-	int route;              /* socket to the kernel, NETLINK_ROUTE; or -1 */
-	struct arena arena;     /* emptied for each question */
+	const char *os_release;   /* QGA_OS_RELEASE, or NULL */
+	const char *tz;           /* TZ, or NULL */
+	int route;                /* socket to the kernel, NETLINK_ROUTE; or -1 */
+	struct arena arena;       /* emptied for each question */
+	struct msg_question more; /* what the worker found out for this one */
 };
 
 /*
@@ -57,7 +58,10 @@ enum answer {
 	ANSWER_VIOLATION, /* not a question that the worker may ask */
 };
 
-/* Answer question OP with the encoded arguments in ARGS. Empties the arena first. */
+/*
+ * Answer question OP with what is encoded in ARGS: the arguments and, if there is more,
+ * a struct msg_question. Empties the arena first.
+ */
 enum answer inspect_answer(struct inspector *in, uint32_t op, struct rbuf *args,
 			   struct wbuf *result, struct err *e);
 

@@ -115,7 +115,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "postern-inspector: cannot start: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
 	}
-	if (sandbox_enter(SANDBOX_INSPECTOR, &step) < 0) {
+	if (sandbox_enter(SC_ROLE(SANDBOX_INSPECTOR), &step) < 0) {
 		fprintf(stderr, "postern-inspector: %s: %s\n", step, strerror(errno));
 		return EXIT_SEAL;
 	}

@@ -58,7 +58,7 @@ const struct op *op_by_number(uint32_t number)
 uint32_t op_after(uint32_t number)
 {
 	for (number++; number < OP_MAX; number++)
-		if (ops[number].name)
+		if (ops[number].name && !(ops[number].flags & OPF_PART))
 			return number;
 	return OP_NONE;
 }
@@ -119,9 +119,11 @@ uint64_t ops_hash(void)
 {
 	uint64_t h = 0xcbf29ce484222325ull;
 
-	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n)) {
+	for (uint32_t n = OP_NONE; n < OP_MAX; n++) {
 		const struct op *op = &ops[n];
 
+		if (!op->name)
+			continue;
 		h = mix_text(mix_number(h, n), op->name);
 		h = mix_number(mix_number(h, op->carrier), op->groups);
 		h = mix_number(h, op->flags);

@@ -207,6 +207,16 @@ enum capture {
 	SMART_U128(X, t, unsafe_shutdowns, "unsafe-shutdowns")                   \
 	SMART_U128(X, t, media_errors, "media-errors")                           \
 	SMART_U128(X, t, error_log_entries, "number-of-error-log-entries")
+/* Health of a disk, by the kernel's name of it ("nvme0n1"). */
+#define FIELDS_disk_health(X, t)                 \
+	X(t, STR, name, "name", F_REQ, REF_NONE) \
+	X(t, OBJ, smart, "smart", F_REQ, REF_OBJ(smart))
+/*
+ * Behind the arguments of a question to the inspector: what it cannot find out itself
+ * and needs for the answer. Nothing at all means an empty one.
+ */
+#define FIELDS_question(X, t) \
+	X(t, LIST_OBJ, health, "health", F_OPT, REF_OBJ(disk_health))
 #define FIELDS_disk(X, t)                                             \
 	X(t, STR, name, "name", F_REQ, REF_NONE)                      \
 	X(t, BOOL, partition, "partition", F_REQ, REF_NONE)           \
@@ -325,8 +335,8 @@ enum capture {
 	X(net_routes) X(load) X(vcpu) X(vcpus) X(set_vcpus) X(memory_block)              \
 	X(memory_blocks) X(set_memory_blocks) X(memory_block_result)                     \
 	X(memory_block_results) X(memory_block_info) X(pci_address)                      \
-	X(ccw_address) X(disk_address) X(fsinfo) X(fsinfos) X(smart) X(disk)             \
-	X(disks) X(disk_counters) X(disk_stat) X(disk_stats) X(cpu_stat)                 \
+	X(ccw_address) X(disk_address) X(fsinfo) X(fsinfos) X(smart) X(disk_health)      \
+	X(question) X(disk) X(disks) X(disk_counters) X(disk_stat) X(disk_stats) X(cpu_stat)                 \
 	X(cpu_stats) X(set_password) X(exec) X(exec_result) X(exec_status)               \
 	X(exec_status_result) X(host_name) X(user) X(users) X(timezone) X(osinfo)        \
 	X(device) X(devices) X(ssh_user) X(ssh_keys) X(ssh_add) X(ssh_remove)
@@ -376,6 +386,8 @@ enum audit_class {
 #define OPF_NO_REPLY  4u /* answers only when it fails (protocol 1.3) */
 /* Not a command of Linux: known in lists and policies, not found by clients. */
 #define OPF_ELSEWHERE 8u
+/* No command but a part of one, which only a policy names: see disk_smart. */
+#define OPF_PART 16u
 
 #define CAPS_NONE  0ull
 #define CAPS_ADMIN (1ull << CAP_SYS_ADMIN)
@@ -487,6 +499,8 @@ enum audit_class {
 	  BY_NOBODY, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                           \
 	X(get_load, 44, "guest-get-load", empty, load, BY_NOBODY, GROUP_INFO, CAPS_NONE, \
 	  0, 10, AUDIT_READ)                                                             \
+	X(disk_smart, 45, "guest-get-disks smart", empty, question, BY_CHILD, 0,         \
+	  CAPS_ADMIN, OPF_PART, 5, AUDIT_READ)                                           \
 	OP_TABLE_TEST(X)
 
 /*
@@ -533,10 +547,10 @@ struct op {
 /* The row of NUMBER, or NULL if there is none. */
 const struct op *op_by_number(uint32_t number);
 
-/* The number of the operation so named (exact, LEN bytes), or OP_NONE. */
+/* The number of the command so named (exact, LEN bytes), or OP_NONE. */
 uint32_t op_by_name(const char *name, size_t len);
 
-/* The next number after NUMBER that has a row, in table order; OP_NONE at the end. */
+/* The next number after NUMBER that is a command's, in table order; OP_NONE: no more. */
 uint32_t op_after(uint32_t number);
 
 /* The group's name ("@info"), or NULL; GROUP is one bit. */

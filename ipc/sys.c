@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -36,10 +37,16 @@ static int real_block_dev(const struct sys *sys, const char *path, dev_t *dev)
 	return 0;
 }
 
+static int real_ioctl(int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, request, arg);
+}
+
 static const struct sys_ops real_ops = {
 	.clock_gettime = clock_gettime,
 	.uname = uname,
 	.statfs = real_statfs,
+	.ioctl = real_ioctl,
 	.block_dev = real_block_dev,
 };
 

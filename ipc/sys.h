@@ -27,6 +27,7 @@ struct sys_ops {
 	int (*uname)(struct utsname *u);
 	/* Of the file system at PATH (absolute). May hang, where no signal reaches. */
 	int (*statfs)(const struct sys *sys, const char *path, struct statfs *st);
+	int (*ioctl)(int fd, unsigned long request, void *arg);
 	/* Device number of the block special file PATH; ENOTBLK: it is none. */
 	int (*block_dev)(const struct sys *sys, const char *path, dev_t *dev);
 };

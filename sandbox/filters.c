@@ -7,12 +7,13 @@
  * Must not:  allow what only set-up needs: that happens before the seal
  *
  * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
- * Child). Conditions compare the 32 bits that the kernel looks at, or the bits named.
- * The worker forks without libc and gets the pidfd at once; as it may not open one, it
- * can signal nobody but its children.
+ * Child, a child that reads SMART). Conditions compare the 32 bits that the kernel looks
+ * at, or the bits named. The worker forks without libc and gets the pidfd at once; as it
+ * may not open one, it can signal nobody but its children.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nvme_ioctl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -23,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "ipc/ops.h"
 #include "ipc/util.h"
 #include "sandbox/filters_asan.h"
 #include "sandbox/sandbox.h"
@@ -32,6 +34,7 @@
 #define I   SC_ROLE(SANDBOX_INSPECTOR)
 #define W   SC_ROLE(SANDBOX_WORKER)
 #define C   SC_ROLE(SANDBOX_CHILD)
+#define S   SC_ROLE(SANDBOX_SMART)
 #define ALL (F | I | W | C)
 
 #define ALLOW(call, roles, why, ...)     {SCMP_SYS(call), roles, 0, why, {__VA_ARGS__}}
@@ -131,6 +134,12 @@ static const struct sc_rule rules[] = {
 	ALLOW(gettid,                W,   "abort; libcap-ng"),
 	ALLOW(tgkill,                W,   "abort", IS(2, SIGABRT)),
 
+	/* ---- op children that do more than answer ---- */
+	ALLOW(openat2,                   S, "find and open the disks"),
+	ALLOW(getdents64,                S, "which disks are there?"),
+	ALLOW(ioctl,                     S, "the health log",
+	      IS(1, NVME_IOCTL_ADMIN_CMD)),
+
 	/*
 	 * ---- what libc tries and can do without ----
 	 * An errno, so that another release of libc does not break us.
@@ -154,6 +163,16 @@ static const struct sc_rule rules[] = {
 #endif
 };
 /* clang-format on */
+
+/* Operations whose child does more than answer. */
+static const uint32_t more_roles[OP_MAX] = {
+	[OP_disk_smart] = S,
+};
+
+uint32_t sandbox_child_roles(uint32_t op)
+{
+	return C | more_roles[op];
+}
 
 const struct sc_rule *sandbox_rules(size_t *n)
 {

@@ -53,23 +53,31 @@ enum sandbox_role {
 	SANDBOX_FRONTEND,
 	SANDBOX_INSPECTOR,
 	SANDBOX_WORKER,
-	SANDBOX_CHILD, /* an op child, and the audit writer; narrows the worker's */
+	SANDBOX_CHILD, /* an op child that only answers, and the audit writer */
+	SANDBOX_SMART, /* besides, an op child that reads the health of NVMe disks */
 	SANDBOX_ROLE_COUNT
 };
+
+#define SC_ROLE(role) (UINT32_C(1) << (role))
+
+/* The roles of the child that carries out operation OP of ipc/ops.h: SC_ROLE bits. */
+uint32_t sandbox_child_roles(uint32_t op);
 
 /*
  * Seal the calling process for good. A program: check that it is dropped (frontend and
  * inspector), not dumpable, no core file, no_new_privs, then its filter. A child: its
- * filter, on top of the worker's. What is not in the filter kills the process.
+ * filter, on top of the worker's. What is not in the filter kills the process. ROLES is a
+ * set of SC_ROLE bits: those of the program or child, and for the worker also those of
+ * the children it may need, since a child can only narrow what it inherits.
  */
-int sandbox_enter(enum sandbox_role role, const char **step);
+int sandbox_enter(uint32_t roles, const char **step);
 
 /*
  * The two halves of the last step, for a process that loads one filter in many children:
  * compile it once (about a millisecond), load it in each (one system call). PROG->filter
  * is malloc()ed and the caller's. Loading needs no_new_privs.
  */
-int sandbox_compile(enum sandbox_role role, struct sock_fprog *prog);
+int sandbox_compile(uint32_t roles, struct sock_fprog *prog);
 int sandbox_load(const struct sock_fprog *prog);
 
 /* ---- the filters as data ---- */
@@ -94,8 +102,6 @@ struct sc_rule {
 	const char *why;
 	struct sc_cond when[SC_CONDS_MAX];
 };
-
-#define SC_ROLE(role) (UINT32_C(1) << (role))
 
 /* Every row of every role, *N of them: for the loader, tests and reports. */
 const struct sc_rule *sandbox_rules(size_t *n);

@@ -48,16 +48,29 @@ static int add_rule(scmp_filter_ctx ctx, const struct sc_rule *rule)
 		rule->nr, n, cmp);
 }
 
-static int add_role(scmp_filter_ctx ctx, enum sandbox_role role)
+/* What one of the roles may do is not refused because another can do without it. */
+static bool is_allowed(const struct sc_rule *rules, size_t n, int nr, uint32_t roles)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].nr == nr && rules[i].roles & roles && !rules[i].err &&
+		    !rules[i].when[0].mask)
+			return true;
+	return false;
+}
+
+static int add_roles(scmp_filter_ctx ctx, uint32_t roles)
 {
 	size_t n;
 	const struct sc_rule *rules = sandbox_rules(&n);
 	/* Calls of another ABI of the machine (32 bits, x32) have other numbers. */
 	int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
-	for (size_t i = 0; i < n && r == 0; i++)
-		if (rules[i].nr >= 0 && rules[i].roles & SC_ROLE(role))
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (rules[i].nr < 0 || !(rules[i].roles & roles))
+			continue;
+		if (!rules[i].err || !is_allowed(rules, n, rules[i].nr, roles))
 			r = add_rule(ctx, &rules[i]);
+	}
 	return r;
 }
 
@@ -82,7 +95,7 @@ static int export_bpf(scmp_filter_ctx ctx, struct sock_fprog *prog)
 	return 0;
 }
 
-int sandbox_compile(enum sandbox_role role, struct sock_fprog *prog)
+int sandbox_compile(uint32_t roles, struct sock_fprog *prog)
 {
 	CLEANUP(release_p) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
@@ -91,7 +104,7 @@ int sandbox_compile(enum sandbox_role role, struct sock_fprog *prog)
 		errno = ENOMEM;
 		return -1;
 	}
-	r = add_role(ctx, role);
+	r = add_roles(ctx, roles);
 	return r < 0 ? failed(r) : export_bpf(ctx, prog);
 }
 
@@ -103,10 +116,10 @@ int sandbox_load(const struct sock_fprog *prog)
 }
 
 /* What is done once per program and inherited by its children. */
-static int seal_program(enum sandbox_role role, const char **step)
+static int seal_program(uint32_t roles, const char **step)
 {
 	*step = "identity";
-	if (role != SANDBOX_WORKER && !identity_dropped()) {
+	if (!(roles & SC_ROLE(SANDBOX_WORKER)) && !identity_dropped()) {
 		errno = EPERM;
 		return -1;
 	}
@@ -124,15 +137,19 @@ static int seal_program(enum sandbox_role role, const char **step)
 	return 0;
 }
 
-int sandbox_enter(enum sandbox_role role, const char **step)
+/* The processes that execute a program; a child goes on from there. */
+#define PROGRAMS \
+	(SC_ROLE(SANDBOX_FRONTEND) | SC_ROLE(SANDBOX_INSPECTOR) | SC_ROLE(SANDBOX_WORKER))
+
+int sandbox_enter(uint32_t roles, const char **step)
 {
 	struct sock_fprog prog = {0};
 	int r;
 
-	if (role != SANDBOX_CHILD && seal_program(role, step) < 0)
+	if (roles & PROGRAMS && seal_program(roles, step) < 0)
 		return -1;
 	*step = "system call filter";
-	if (sandbox_compile(role, &prog) < 0)
+	if (sandbox_compile(roles, &prog) < 0)
 		return -1;
 	r = sandbox_load(&prog);
 	free(prog.filter);

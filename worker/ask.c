@@ -27,8 +27,8 @@ static void ask(struct worker *w, struct request *rq)
 	struct frame f = {
 		.type = FRAME_REQUEST,
 		.op = (uint16_t)rq->op,
-		.body = rq->body,
-		.len = (uint32_t)rq->body_len,
+		.body = rq->question.p,
+		.len = (uint32_t)rq->question.len,
 	};
 
 	rq->tries++;
@@ -36,21 +36,38 @@ static void ask(struct worker *w, struct request *rq)
 	peer_send(&w->inspector, &f);
 }
 
+/* A part that must run first: only what the policy lets it be asked for. */
+static uint32_t part_of(const struct worker *w, uint32_t op)
+{
+	if (op == OP_get_disks && policy_may(&w->policy, OP_disk_smart))
+		return OP_disk_smart;
+	return OP_NONE;
+}
+
 void ask_start(struct worker *w, struct request *rq, const struct rbuf *args)
 {
 	struct err e;
 
-	rq->body_len = rbuf_left(args);
-	rq->body = malloc(rq->body_len + 1); /* room even for no arguments */
-	if (!rq->body || rq->body_len > FRAME_BODY_MAX) {
+	rq->question = wbuf_growing(FRAME_BODY_MAX);
+	wbuf_put(&rq->question, args->p, rbuf_left(args));
+	if (rq->question.bad) {
 		err_set(&e, ERR_GENERIC, "the arguments of %s are too large",
 			op_by_number(rq->op)->name);
 		request_fail(w, rq, &e);
 		return;
 	}
-	if (rq->body_len)
-		memcpy(rq->body, args->p, rq->body_len);
+	if (part_of(w, rq->op))
+		request_part(w, rq, part_of(w, rq->op));
 	/* Without an inspector it waits for the next, until its deadline. */
+	else if (peer_is_open(&w->inspector))
+		ask(w, rq);
+}
+
+void ask_more(struct worker *w, struct request *rq, const uint8_t *p, size_t len)
+{
+	/* What does not fit is left out: the rest of the answer is worth having. */
+	if (len <= FRAME_BODY_MAX - rq->question.len)
+		wbuf_put(&rq->question, p, len);
 	if (peer_is_open(&w->inspector))
 		ask(w, rq);
 }
@@ -75,7 +92,8 @@ int ask_reply(struct worker *w, const struct frame *f)
 void ask_again(struct worker *w)
 {
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
-		if (is_question(&w->requests[i]) && !w->requests[i].asked)
+		if (is_question(&w->requests[i]) && !w->requests[i].asked &&
+		    !w->requests[i].part)
 			ask(w, &w->requests[i]);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "ipc/err.h"
+#include "sandbox/sandbox.h"
 #include "worker/ops/ops.h"
 #include "worker/worker.h"
 
@@ -53,12 +54,13 @@ static void send_result(uint32_t op, uint16_t flags, const struct wbuf *body)
 	} while (sent < body->len);
 }
 
-static _Noreturn void run(uint32_t op, const void *args)
+static _Noreturn void run(const struct sys_ops *ops, uint32_t op, const void *args)
 {
+	const struct sys sys = {.root_fd = CHILD_FD_FIRST + 1, .ops = ops};
 	struct wbuf out = wbuf_growing(REPLY_BODY_MAX);
 	struct err e = {0};
 
-	if (handlers[op](args, &out, &e) == 0 && !out.bad) {
+	if (handlers[op](&sys, args, &out, &e) == 0 && !out.bad) {
 		send_result(op, 0, &out);
 		_exit(0);
 	}
@@ -89,12 +91,18 @@ void child_forget(struct op_child *c)
 	child_kill(&c->child);
 }
 
+/* The operation that its child carries out. */
+static uint32_t what(const struct request *rq)
+{
+	return rq->part ? rq->part : rq->op;
+}
+
 static void fail(struct op_child *c, const char *why)
 {
 	struct err e;
 
 	err_set(&e, ERR_GENERIC, "%s: %s", op_by_number(c->rq->op)->name, why);
-	request_fail(c->w, c->rq, &e);
+	request_failed(c->w, c->rq, &e);
 }
 
 static int child_reply(struct source *s, uint32_t events)
@@ -107,7 +115,7 @@ static int child_reply(struct source *s, uint32_t events)
 	(void)events;
 	if (status == FRAME_AGAIN)
 		return 0;
-	if (status == FRAME_OK && f.type == FRAME_REPLY && f.op == c->rq->op &&
+	if (status == FRAME_OK && f.type == FRAME_REPLY && f.op == what(c->rq) &&
 	    !f.n_fds) {
 		request_reply(c->w, c->rq, &f);
 		return 0;
@@ -139,10 +147,14 @@ static void child_exited(struct child *child, int code, int status)
 static enum fork_side fork_op(struct worker *w, struct op_child *c, struct request *rq,
 			      int sock)
 {
+	const int keep[] = {sock, w->sys.root_fd};
+	const uint32_t roles = sandbox_child_roles(what(rq));
 	const struct fork_plan plan = {
-		.keep = &sock,
-		.n_keep = 1,
-		.caps = op_by_number(rq->op)->caps,
+		.keep = keep,
+		/* One that only answers has nothing to open. */
+		.n_keep = roles == SC_ROLE(SANDBOX_CHILD) ? 1 : 2,
+		.caps = op_by_number(what(rq))->caps,
+		.roles = roles,
 	};
 
 	return worker_fork(&c->child, &w->loop, &plan, child_exited);
@@ -163,7 +175,7 @@ static bool start(struct worker *w, struct request *rq, const void *args)
 	theirs = pair[1];
 	side = fork_op(w, c, rq, theirs);
 	if (side == FORK_CHILD)
-		run(rq->op, args);
+		run(w->sys.ops, what(rq), args);
 	if (side == FORK_FAILED)
 		return false;
 	c->w = w;
@@ -186,5 +198,5 @@ void child_start(struct worker *w, struct request *rq, const void *args)
 		return;
 	err_set(&e, ERR_GENERIC, "%s cannot be started at present",
 		op_by_number(rq->op)->name);
-	request_fail(w, rq, &e);
+	request_failed(w, rq, &e);
 }

@@ -49,7 +49,7 @@ static void become_child(const struct fork_plan *plan, pid_t worker)
 	const char *step;
 
 	if (!keep_only(plan) || (!plan->outlives && !tie_to_worker(worker)) ||
-	    sandbox_keep_caps(plan->caps) < 0 || sandbox_enter(SANDBOX_CHILD, &step) < 0)
+	    sandbox_keep_caps(plan->caps) < 0 || sandbox_enter(plan->roles, &step) < 0)
 		_exit(EXIT_SEAL);
 }
 

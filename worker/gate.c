@@ -136,7 +136,7 @@ static void act(struct worker *w, const struct frame *f, const struct asked *q,
 	struct request *rq = NULL;
 
 	if (v->allowed) {
-		rq = request_begin(w, q->number, q->op);
+		rq = request_begin(w, q->number);
 		if (!rq)
 			refuse(v, REASON_BUSY, ERR_GENERIC);
 	}
@@ -169,9 +169,9 @@ static int handle(struct worker *w, struct frame *f, struct body *b)
 	struct rbuf args, at;
 	struct verdict v;
 
-	/* Session commands end in the frontend, and numbers only ever grow. */
-	if (!q.op || q.op->carrier == BY_FRONTEND || f->request <= w->last_id ||
-	    f->generation > w->generation)
+	/* Session commands end in the frontend, a part is ours, numbers only grow. */
+	if (!q.op || q.op->carrier == BY_FRONTEND || q.op->flags & OPF_PART ||
+	    f->request <= w->last_id || f->generation > w->generation)
 		return -1;
 	w->last_id = f->request;
 	if (schema_get(&b->r, &schema_request_head, &w->arena, &head) < 0)

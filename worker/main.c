@@ -99,15 +99,25 @@ static int load_policy(struct worker *w, const struct settings *s)
 	return 0;
 }
 
-/* What the op children of this policy can ever need, and so what we keep. */
-static uint64_t caps_needed(const struct policy *p)
-{
-	uint64_t caps = 0;
+/* What the op children of a policy can ever need, and so what we keep. */
+struct needs {
+	uint64_t caps;
+	uint32_t roles; /* of the filter */
+};
 
-	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n))
-		if (policy_may(p, n) && op_by_number(n)->carrier != BY_NOBODY)
-			caps |= op_by_number(n)->caps;
-	return caps;
+static struct needs needs_of(const struct policy *p)
+{
+	struct needs needs = {.roles = SC_ROLE(SANDBOX_WORKER)};
+
+	for (uint32_t n = OP_NONE; n < OP_MAX; n++) {
+		const struct op *op = op_by_number(n);
+
+		if (!op || !policy_may(p, n) || op->carrier != BY_CHILD)
+			continue;
+		needs.caps |= op->caps;
+		needs.roles |= sandbox_child_roles(n);
+	}
+	return needs;
 }
 
 static int prepare(struct worker *w)
@@ -115,8 +125,8 @@ static int prepare(struct worker *w)
 	int audit_fd = fcntl(LAUNCH_FD_EXTRA, F_GETFD) < 0 ? -1 : LAUNCH_FD_EXTRA;
 
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
-	if (!w->arena.p || loop_init(&w->loop) < 0 || launch_init(w) < 0 ||
-	    requests_init(w) < 0)
+	if (!w->arena.p || sys_init(&w->sys) < 0 || loop_init(&w->loop) < 0 ||
+	    launch_init(w) < 0 || requests_init(w) < 0)
 		return -1;
 	if (sink_init(&w->sink, &w->loop, audit_fd) < 0)
 		return -1;
@@ -124,11 +134,12 @@ static int prepare(struct worker *w)
 }
 
 /* From here on: no program, no file, no socket but pairs of our own. */
-static int seal(uint64_t caps)
+static int seal(const struct needs *needs)
 {
 	const char *step = "reduce capabilities";
 
-	if (sandbox_keep_caps(caps) < 0 || sandbox_enter(SANDBOX_WORKER, &step) < 0) {
+	if (sandbox_keep_caps(needs->caps) < 0 ||
+	    sandbox_enter(needs->roles, &step) < 0) {
 		fprintf(stderr, "postern: cannot seal the worker: %s: %s\n", step,
 			strerror(errno));
 		return EXIT_SEAL;
@@ -158,7 +169,7 @@ int main(int argc, char **argv)
 {
 	struct settings settings = {0};
 	struct worker *w = calloc(1, sizeof(*w));
-	uint64_t caps;
+	struct needs needs;
 	int status;
 
 	if (!w)
@@ -179,7 +190,7 @@ int main(int argc, char **argv)
 		return status;
 	if (prepare(w) < 0)
 		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
-	caps = caps_needed(&w->policy);
-	status = seal(caps);
-	return status ? status : serve(w, caps);
+	needs = needs_of(&w->policy);
+	status = seal(&needs);
+	return status ? status : serve(w, needs.caps);
 }

@@ -20,7 +20,12 @@ uint64_t now_usec(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-struct request *request_begin(struct worker *w, uint32_t number, const struct op *op)
+static uint64_t limit_ms(uint32_t op)
+{
+	return (uint64_t)op_by_number(op)->limit_s * 1000;
+}
+
+struct request *request_begin(struct worker *w, uint32_t number)
 {
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
 		struct request *rq = &w->requests[i];
@@ -30,7 +35,7 @@ struct request *request_begin(struct worker *w, uint32_t number, const struct op
 		*rq = (struct request){
 			.op = number,
 			.began_usec = now_usec(),
-			.deadline_ms = now_ms() + (uint64_t)op->limit_s * 1000,
+			.deadline_ms = now_ms() + limit_ms(number),
 		};
 		return rq;
 	}
@@ -57,7 +62,7 @@ static void end(struct worker *w, struct request *rq, const char *result, int er
 	record_complete(w, rq, result, errnum);
 	if (rq->child)
 		child_forget(rq->child);
-	free(rq->body);
+	wbuf_free(&rq->question);
 	*rq = (struct request){0};
 	requests_arm(w);
 }
@@ -78,10 +83,36 @@ static void send_fragment(struct worker *w, const struct request *rq,
 		peer_send(&w->frontend, &out);
 }
 
+void request_part(struct worker *w, struct request *rq, uint32_t part)
+{
+	rq->part = part;
+	rq->deadline_ms = now_ms() + limit_ms(part);
+	requests_arm(w);
+	child_start(w, rq, NULL);
+}
+
+/* It is over: the question goes on, with what it gave or without. */
+static void part_over(struct worker *w, struct request *rq, const uint8_t *p, size_t len)
+{
+	if (rq->child)
+		child_forget(rq->child);
+	rq->child = NULL;
+	rq->part = OP_NONE;
+	rq->deadline_ms = now_ms() + limit_ms(rq->op);
+	requests_arm(w);
+	ask_more(w, rq, p, len);
+}
+
 void request_reply(struct worker *w, struct request *rq, const struct frame *f)
 {
 	struct err e;
 
+	if (rq->part) {
+		bool whole = !(f->flags & (FRAME_ERROR | FRAME_MORE));
+
+		part_over(w, rq, f->body, whole ? f->len : 0);
+		return;
+	}
 	rq->replied += f->len;
 	if (rq->replied > REPLY_BODY_MAX) {
 		err_set(&e, ERR_GENERIC, "the result of %s is too large",
@@ -94,6 +125,14 @@ void request_reply(struct worker *w, struct request *rq, const struct frame *f)
 		end(w, rq, "error", 0);
 	else if (!(f->flags & FRAME_MORE))
 		end(w, rq, "ok", 0);
+}
+
+void request_failed(struct worker *w, struct request *rq, const struct err *e)
+{
+	if (rq->part)
+		part_over(w, rq, NULL, 0);
+	else
+		request_fail(w, rq, e);
 }
 
 void request_fail(struct worker *w, struct request *rq, const struct err *e)
@@ -172,7 +211,7 @@ static int deadline(struct timer *t)
 		err_set(&e, ERR_GENERIC, "%s did not finish within %u s",
 			op_by_number(rq->op)->name, op_by_number(rq->op)->limit_s);
 		late_inspector |= rq->asked > 0;
-		request_fail(w, rq, &e);
+		request_failed(w, rq, &e);
 	}
 	/* It would answer a question that no longer stands; its successor is clean. */
 	if (late_inspector)

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "sandbox/sandbox.h"
 #include "worker/fork.h"
 
 struct sink_line {
@@ -126,6 +127,7 @@ static int start_writer(struct sink *s, int sock)
 	const int keep[] = {sock, s->audit_fd};
 	/* Outlives a worker that is killed, to write what that one had recorded. */
 	const struct fork_plan plan = {
+		.roles = SC_ROLE(SANDBOX_CHILD),
 		.keep = keep,
 		.n_keep = s->audit_fd < 0 ? 1 : 2,
 		.stderr = true,

@@ -12,6 +12,7 @@
 #include "ipc/err.h"
 #include "ipc/ops.h"
 #include "ipc/peer.h"
+#include "ipc/sys.h"
 #include "policy/policy.h"
 #include "worker/audit.h"
 #include "worker/fork.h"
@@ -45,10 +46,10 @@ struct request {
 	struct op_child *child; /* BY_CHILD */
 
 	/* BY_INSPECTOR: kept to be asked once more, should the inspector die of it */
+	uint32_t part;  /* operation whose result is asked along; its child runs first */
 	uint32_t asked; /* number of the question; 0: not asked yet */
 	uint32_t tries;
-	uint8_t *body;
-	size_t body_len;
+	struct wbuf question; /* arguments, then what the part gave */
 };
 
 /* State of the freeze; decides which operations the gate lets through. */
@@ -67,6 +68,7 @@ struct bucket {
 };
 
 struct worker {
+	struct sys sys; /* for op children; the worker itself opens nothing */
 	struct loop loop;
 	struct source launch; /* socket to the supervisor */
 	struct peer frontend;
@@ -138,7 +140,7 @@ void gate_decide(const struct worker *w, const struct asked *q, struct verdict *
 /* ---- requests.c ---- */
 
 /* A free slot, filled; NULL if there are too many under way. */
-struct request *request_begin(struct worker *w, uint32_t number, const struct op *op);
+struct request *request_begin(struct worker *w, uint32_t number);
 
 /* Take a slot back in which nothing was started. */
 void request_drop(struct request *rq);
@@ -152,6 +154,13 @@ void request_reply(struct worker *w, struct request *rq, const struct frame *f);
 
 /* End it with an error reply. */
 void request_fail(struct worker *w, struct request *rq, const struct err *e);
+
+/* What it was doing failed: go on without if that was a part, else request_fail. */
+void request_failed(struct worker *w, struct request *rq, const struct err *e);
+
+/* Carry out PART, an operation of flag OPF_PART, then ask the inspector with its result.
+ */
+void request_part(struct worker *w, struct request *rq, uint32_t part);
 
 /* The client of ID no longer waits. Unknown numbers are fine: its reply is on the way. */
 void request_abandon(struct worker *w, uint32_t id);
@@ -167,6 +176,8 @@ void requests_arm(struct worker *w);
 /* ---- ask.c: the inspector ---- */
 
 void ask_start(struct worker *w, struct request *rq, const struct rbuf *args);
+/* RQ's part is over: ask with what it gave (LEN bytes at P; none if it failed). */
+void ask_more(struct worker *w, struct request *rq, const uint8_t *p, size_t len);
 /* A frame of the inspector. 0, or -1: it broke the rules. */
 int ask_reply(struct worker *w, const struct frame *f);
 /* A new inspector is there: ask again what waits. */
@@ -177,8 +188,10 @@ void ask_lost(struct worker *w);
 /* ---- child.c: op children ---- */
 
 /* What an op child runs: fill OUT, or E and return -1. Sealed; may block. */
-typedef int child_fn(const void *args, struct wbuf *out, struct err *e);
+typedef int child_fn(const struct sys *sys, const void *args, struct wbuf *out,
+		     struct err *e);
 
+/* Start RQ's operation, or its part. */
 void child_start(struct worker *w, struct request *rq, const void *args);
 /* The request is over: a child that still works at it is killed. */
 void child_forget(struct op_child *c);

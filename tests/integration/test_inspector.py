@@ -154,7 +154,8 @@ def test_frames_that_no_worker_sends():
             ("unknown operation", frame(REQUEST, 59)),
             ("operation far out", frame(REQUEST, 65535)),
             ("operation of another process", frame(REQUEST, PING)),
-            ("arguments too long", frame(REQUEST, GET_TIME, body=b"\0"))):
+            ("more than arguments that is none", frame(REQUEST, GET_TIME, body=b"\2")),
+            ("behind what is more", frame(REQUEST, GET_TIME, body=b"\0\0"))):
         with Inspector() as i:
             i.ask(GET_TIME)
             i.sock.send(i.hello if bad is None else bad)

@@ -230,13 +230,14 @@ TABLE = {
         3: "seqpacket",  # supervisor
         4: "audit",
         5: "/memfd:postern-policy",
-        6: "anon_inode:[eventpoll]",
-        7: "anon_inode:[timerfd]",  # deadlines
-        8: "anon_inode:[timerfd]",  # next writer
-        9: "seqpacket",  # writer
-        10: "seqpacket",  # inspector
-        11: "anon_inode:[pidfd]",  # writer
-        12: "seqpacket",  # frontend
+        6: "/",  # what the paths of op children start from
+        7: "anon_inode:[eventpoll]",
+        8: "anon_inode:[timerfd]",  # deadlines
+        9: "anon_inode:[timerfd]",  # next writer
+        10: "seqpacket",  # writer
+        11: "seqpacket",  # inspector
+        12: "anon_inode:[pidfd]",  # writer
+        13: "seqpacket",  # frontend
     },
     "writer": {
         **NULL, 2: "stderr",

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/nvme_ioctl.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -39,7 +40,8 @@ struct try_call {
 #define TRY_F    SC_ROLE(SANDBOX_FRONTEND)
 #define TRY_I    SC_ROLE(SANDBOX_INSPECTOR)
 #define TRY_W    SC_ROLE(SANDBOX_WORKER)
-#define TRY_C    SC_ROLE(SANDBOX_CHILD)
+#define TRY_S    SC_ROLE(SANDBOX_SMART)
+#define TRY_C    (SC_ROLE(SANDBOX_CHILD) | TRY_S)
 #define TRY_ALL  (TRY_F | TRY_I | TRY_W | TRY_C)
 #define TRY_NONE 0
 
@@ -70,7 +72,7 @@ static const struct try_call try_calls[] = {
 	 {-1, 0, O_RDONLY | O_TRUNC}},
 	{"openat-tmpfile",  SCMP_SYS(openat),            TRY_NONE,
 	 {-1, 0, O_RDWR | O_TMPFILE}},
-	{"openat2",         SCMP_SYS(openat2),           TRY_I,      {-1}},
+	{"openat2",         SCMP_SYS(openat2),           TRY_I | TRY_S, {-1}},
 	{"open_by_handle",  SCMP_SYS(open_by_handle_at), TRY_NONE,   {-1}},
 	{"creat",           SCMP_SYS(creat),             TRY_NONE,   {0}},
 	{"unlinkat",        SCMP_SYS(unlinkat),          TRY_NONE,   {-1}},
@@ -78,8 +80,12 @@ static const struct try_call try_calls[] = {
 	{"fchmodat",        SCMP_SYS(fchmodat),          TRY_NONE,   {-1}},
 	{"newfstatat",      SCMP_SYS(newfstatat),        TRY_ALL,    {-1}},
 	{"readlinkat",      SCMP_SYS(readlinkat),        TRY_I,      {-1}},
-	{"getdents64",      SCMP_SYS(getdents64),        TRY_I,      {-1}},
+	{"getdents64",      SCMP_SYS(getdents64),        TRY_I | TRY_S, {-1}},
 	{"ioctl-fifreeze",  SCMP_SYS(ioctl),             TRY_NONE,   {-1, FIFREEZE}},
+	{"ioctl-nvme",      SCMP_SYS(ioctl),             TRY_S,
+	 {-1, NVME_IOCTL_ADMIN_CMD}},
+	{"ioctl-nvme-io",   SCMP_SYS(ioctl),             TRY_NONE,
+	 {-1, NVME_IOCTL_IO_CMD}},
 	{"ioctl-tcgets",    SCMP_SYS(ioctl),             TRY_ALL,    {-1, TCGETS}},
 
 	/* sockets */
@@ -151,10 +157,9 @@ static const struct try_call try_calls[] = {
 /* clang-format on */
 
 static const char *const try_roles[SANDBOX_ROLE_COUNT] = {
-	[SANDBOX_FRONTEND] = "frontend",
-	[SANDBOX_INSPECTOR] = "inspector",
-	[SANDBOX_WORKER] = "worker",
-	[SANDBOX_CHILD] = "child",
+	[SANDBOX_FRONTEND] = "frontend", [SANDBOX_INSPECTOR] = "inspector",
+	[SANDBOX_WORKER] = "worker",     [SANDBOX_CHILD] = "child",
+	[SANDBOX_SMART] = "smart",
 };
 
 /* Become what ROLE is in the agent. 0, or -1 with errno. */
@@ -162,11 +167,18 @@ static inline int try_enter(enum sandbox_role role, const char **step)
 {
 	const struct identity nobody = {.uid = 65534, .gid = 65534};
 
-	if (role == SANDBOX_CHILD && sandbox_enter(SANDBOX_WORKER, step) < 0)
-		return -1;
+	const uint32_t child = SC_ROLE(SANDBOX_CHILD);
+	const uint32_t more = role > SANDBOX_CHILD ? SC_ROLE(role) : 0;
+
+	/* A child narrows the filter of a worker that may need such a child. */
+	if (role >= SANDBOX_CHILD) {
+		if (sandbox_enter(SC_ROLE(SANDBOX_WORKER) | child | more, step) < 0)
+			return -1;
+		return sandbox_enter(child | more, step);
+	}
 	if (role <= SANDBOX_INSPECTOR && identity_drop(&nobody, step) < 0)
 		return -1;
-	return sandbox_enter(role, step);
+	return sandbox_enter(SC_ROLE(role), step);
 }
 
 static inline void try_syscall(const struct try_call *c)

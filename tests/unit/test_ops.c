@@ -107,9 +107,20 @@ static void no_others(void **state)
 	assert_int_equal(op_by_name("test-sleep", 10), OP_NONE);
 #endif
 	assert_null(op_by_number(OP_NONE));
-	assert_null(op_by_number(45));
+	assert_null(op_by_number(46));
 	assert_null(op_by_number(OP_MAX));
 	assert_null(op_by_number(UINT32_MAX));
+}
+
+/* A part of a command has a row, and no client finds it. */
+static void parts_are_not_commands(void **state)
+{
+	const struct op *smart = op_by_number(OP_disk_smart);
+
+	(void)state;
+	assert_int_equal(smart->flags, OPF_PART);
+	assert_int_equal(smart->groups, 0);
+	assert_int_equal(op_by_name(smart->name, strlen(smart->name)), OP_NONE);
 }
 
 static void names_are_exact(void **state)
@@ -223,6 +234,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commands_of_the_protocol),
 		cmocka_unit_test(no_others),
+		cmocka_unit_test(parts_are_not_commands),
 		cmocka_unit_test(names_are_exact),
 		cmocka_unit_test(rows_are_complete),
 		cmocka_unit_test(group_names),

@@ -360,6 +360,7 @@ static void profiles_by_command(void **state)
 	assert_true(f->policy.allowed ==
 		    (OP(sync) | OP(sync_delimited) | OP(ping) | OP(info)));
 	profile(f, "safe");
+	assert_false(f->policy.allowed & OP(disk_smart));
 	assert_true(f->policy.allowed & OP(fsfreeze_thaw));
 	assert_true(f->policy.allowed & OP(shutdown));
 	assert_false(f->policy.allowed &
@@ -370,6 +371,7 @@ static void profiles_by_command(void **state)
 	profile(f, "legacy");
 	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n))
 		assert_true(policy_may(&f->policy, n));
+	assert_true(policy_may(&f->policy, OP_disk_smart));
 	/* ... and no number that no command has. */
 	assert_false(policy_may(&f->policy, OP_NONE));
 	assert_false(policy_may(&f->policy, 50));

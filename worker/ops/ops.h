@@ -11,10 +11,12 @@
 
 #include "ipc/err.h"
 #include "ipc/ops.h"
+#include "ipc/sys.h"
 
 /* Each fills OUT with the encoded result and returns 0, or E and returns -1. */
-#define CHILD_DECL_BY_CHILD(tag) \
-	int child_##tag(const void *args, struct wbuf *out, struct err *e);
+#define CHILD_DECL_BY_CHILD(tag)                                                   \
+	int child_##tag(const struct sys *sys, const void *args, struct wbuf *out, \
+			struct err *e);
 #define CHILD_DECL_BY_NOBODY(tag)
 #define CHILD_DECL_BY_FRONTEND(tag)
 #define CHILD_DECL_BY_INSPECTOR(tag)

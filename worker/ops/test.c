@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-int child_test_sleep(const void *args, struct wbuf *out, struct err *e)
+int child_test_sleep(const struct sys *sys, const void *args, struct wbuf *out,
+		     struct err *e)
 {
 	const struct msg_test_sleep *q = args;
 	struct timespec ts = {
@@ -21,6 +22,7 @@ int child_test_sleep(const void *args, struct wbuf *out, struct err *e)
 		.tv_nsec = q->ms.v % 1000 * 1000000,
 	};
 
+	(void)sys;
 	(void)out;
 	if (nanosleep(&ts, NULL) < 0)
 		return err_sys(e, errno, "failed to sleep for %lld ms",
@@ -28,16 +30,19 @@ int child_test_sleep(const void *args, struct wbuf *out, struct err *e)
 	return 0;
 }
 
-int child_test_act(const void *args, struct wbuf *out, struct err *e)
+int child_test_act(const struct sys *sys, const void *args, struct wbuf *out,
+		   struct err *e)
 {
-	return child_test_sleep(args, out, e);
+	return child_test_sleep(sys, args, out, e);
 }
 
-int child_test_blob(const void *args, struct wbuf *out, struct err *e)
+int child_test_blob(const struct sys *sys, const void *args, struct wbuf *out,
+		    struct err *e)
 {
 	const struct msg_test_blob *q = args;
 	uint8_t *room;
 
+	(void)sys;
 	if (q->size.v < 0 || q->size.v > WIRE_STR_MAX)
 		return err_set(e, ERR_GENERIC,
 			       "value '%lld' is invalid for argument size",
