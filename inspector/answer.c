@@ -83,8 +83,11 @@ char *inspect_read(struct inspector *in, const char *path, size_t max, size_t *l
 	}
 	/* Into the rest of the arena, so that only what the file has is taken. */
 	n = sys_read_file(&in->sys, path, buf, min_size(max, room - 1));
-	if (n < 0)
+	if (n < 0) {
+		if (errno == EFBIG && room - 1 < max)
+			errno = ENOMEM;
 		return NULL;
+	}
 	buf[n] = '\0';
 	in->arena.len += (size_t)n + 1;
 	*len = (size_t)n;

@@ -453,7 +453,7 @@ enum audit_class {
 	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)           \
 	X(network_get_interfaces, 22, "guest-network-get-interfaces", empty,             \
 	  net_interfaces, BY_NOBODY, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)           \
-	X(get_vcpus, 23, "guest-get-vcpus", empty, vcpus, BY_NOBODY, GROUP_INFO,         \
+	X(get_vcpus, 23, "guest-get-vcpus", empty, vcpus, BY_INSPECTOR, GROUP_INFO,      \
 	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
 	X(set_vcpus, 24, "guest-set-vcpus", set_vcpus, integer, BY_NOBODY,               \
 	  GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                          \
@@ -464,19 +464,19 @@ enum audit_class {
 	X(set_user_password, 27, "guest-set-user-password", set_password, empty,         \
 	  BY_NOBODY, GROUP_PASSWORD, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)              \
 	X(get_memory_blocks, 28, "guest-get-memory-blocks", empty, memory_blocks,        \
-	  BY_NOBODY, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                           \
+	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                        \
 	X(set_memory_blocks, 29, "guest-set-memory-blocks", set_memory_blocks,           \
 	  memory_block_results, BY_NOBODY, GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 120,   \
 	  AUDIT_ACT)                                                                     \
 	X(get_memory_block_info, 30, "guest-get-memory-block-info", empty,               \
-	  memory_block_info, BY_NOBODY, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)        \
+	  memory_block_info, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)     \
 	X(exec_status, 31, "guest-exec-status", exec_status, exec_status_result,         \
 	  BY_NOBODY, GROUP_EXEC, CAPS_NONE, 0, 30, AUDIT_READ)                           \
 	X(exec, 32, "guest-exec", exec, exec_result, BY_NOBODY, GROUP_EXEC, CAPS_NONE,   \
 	  OPF_MUTATES, 30, AUDIT_ACT)                                                    \
 	X(get_host_name, 33, "guest-get-host-name", empty, host_name, BY_INSPECTOR,      \
 	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
-	X(get_users, 34, "guest-get-users", empty, users, BY_NOBODY, GROUP_INFO,         \
+	X(get_users, 34, "guest-get-users", empty, users, BY_INSPECTOR, GROUP_INFO,      \
 	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
 	X(get_timezone, 35, "guest-get-timezone", empty, timezone, BY_INSPECTOR,         \
 	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
@@ -491,14 +491,14 @@ enum audit_class {
 	X(ssh_remove_authorized_keys, 40, "guest-ssh-remove-authorized-keys",            \
 	  ssh_remove, empty, BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, OPF_MUTATES, 30,      \
 	  AUDIT_ACT)                                                                     \
-	X(get_diskstats, 41, "guest-get-diskstats", empty, disk_stats, BY_NOBODY,        \
+	X(get_diskstats, 41, "guest-get-diskstats", empty, disk_stats, BY_INSPECTOR,     \
 	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
-	X(get_cpustats, 42, "guest-get-cpustats", empty, cpu_stats, BY_NOBODY,           \
+	X(get_cpustats, 42, "guest-get-cpustats", empty, cpu_stats, BY_INSPECTOR,        \
 	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
 	X(network_get_route, 43, "guest-network-get-route", empty, net_routes,           \
 	  BY_NOBODY, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                           \
-	X(get_load, 44, "guest-get-load", empty, load, BY_NOBODY, GROUP_INFO, CAPS_NONE, \
-	  0, 10, AUDIT_READ)                                                             \
+	X(get_load, 44, "guest-get-load", empty, load, BY_INSPECTOR, GROUP_INFO,         \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
 	X(disk_smart, 45, "guest-get-disks smart", empty, question, BY_CHILD, 0,         \
 	  CAPS_ADMIN, OPF_PART, 5, AUDIT_READ)                                           \
 	OP_TABLE_TEST(X)

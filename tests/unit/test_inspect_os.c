@@ -381,7 +381,8 @@ static void test_only_its_own_operations(void **state)
 		const struct op *op = op_by_number(n);
 		bool own = op && op->carrier == BY_INSPECTOR;
 
-		assert_int_equal(ask(f, n), own ? ANSWER_RESULT : ANSWER_VIOLATION);
+		/* An error is an answer: this tree has no facts for most of them. */
+		assert_int_equal(ask(f, n) != ANSWER_VIOLATION, own);
 	}
 }
 
