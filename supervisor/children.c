@@ -203,7 +203,7 @@ static int need_channel(struct child *frontend)
 	if (channel_open(&s->channel, &e) == 0)
 		return 1;
 	say("%s", e.desc);
-	if (!s->channel.was_open)
+	if (!s->channel.was_open && !s->retry)
 		return supervisor_stop(s, EXIT_FAILURE);
 	delay = backoff_next(&s->reopen, now_ms());
 	return timer_arm_ms(&frontend->timer, delay);
@@ -225,9 +225,12 @@ static int start_frontend(struct child *c)
 		return open;
 	if (start(c) < 0)
 		return start_later(c, errno);
-	if (!c->s->announced)
-		notify_manager("READY=1");
+	if (c->s->announced)
+		return 0;
 	c->s->announced = true;
+	notify_manager("READY=1");
+	if (c->s->on_announced)
+		c->s->on_announced(c->s);
 	return 0;
 }
 

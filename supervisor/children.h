@@ -65,11 +65,14 @@ struct supervisor {
 	uint64_t commands; /* that the lists leave, by number in ipc/ops.h; ~0: no list */
 	int audit;
 	bool verbose;
+	bool retry;     /* a first try to open the channel that fails is not the last */
 	bool ready;     /* the worker that runs now said so */
 	bool announced; /* the frontend was started once: clients are answered */
 	bool stopping;
 	bool killed; /* stopping took too long */
 	int status;  /* of our own, when stopping */
+	/* Called once, when announced; may be NULL. */
+	void (*on_announced)(struct supervisor *s);
 };
 
 /*

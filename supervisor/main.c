@@ -8,21 +8,22 @@
  */
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
 #include "ipc/version.h"
 #include "supervisor/children.h"
-#include "supervisor/options.h"
+#include "supervisor/config.h"
+#include "supervisor/daemon.h"
+#include "supervisor/lists.h"
+#include "supervisor/paths.h"
 #include "supervisor/setup.h"
 
 struct agent {
 	struct supervisor supervisor;
 	struct source signals;
 	struct pidfile pidfile;
-	char statedir[PATH_MAX];
-	char pidfile_path[PATH_MAX];
+	struct daemon daemon;
 };
 
 static int on_signal(struct source *source, uint32_t events)
@@ -72,32 +73,63 @@ static int users_init(struct supervisor *s, const struct options *o, struct err 
 	return 0;
 }
 
-static int pidfile_init(struct agent *a, const struct options *o, struct err *e)
+/* Say what was noticed while the options were read. */
+static void warn(const struct options *o)
 {
-	const char *path = o->pidfile;
+	const char *line = o->warnings;
 
-	if (statedir_find(a->statedir, o->statedir, e) < 0)
-		return -1;
-	if (!path) {
-		if (snprintf(a->pidfile_path, PATH_MAX, "%s/postern.pid", a->statedir) >=
-		    PATH_MAX)
-			return err_sys(e, ENAMETOOLONG, "state directory");
-		path = a->pidfile_path;
-	}
-	return pidfile_take(&a->pidfile, path, e);
+	for (; *line; line += strcspn(line, "\n") + 1)
+		say("%.*s", (int)strcspn(line, "\n"), line);
 }
 
-static int prepare(struct agent *a, const struct options *o, struct err *e)
+/* A service manager that waits for our word takes the end of its child for a failure. */
+static void stay_with_manager(struct options *o)
+{
+	if (!o->daemon || !getenv("NOTIFY_SOCKET"))
+		return;
+	options_warn(o, "run by a service manager: daemonize is ignored");
+	o->daemon = false;
+}
+
+static void on_announced(struct supervisor *s)
+{
+	daemon_ready(&CONTAINER_OF(s, struct agent, supervisor)->daemon);
+}
+
+/* Where lines go, and which process goes on: 1 with STATUS in one that does not. */
+static int begin(struct agent *a, struct options *o, int *status, struct err *e)
+{
+	struct supervisor *s = &a->supervisor;
+
+	/* First, while a number that is open is open because the caller opened it. */
+	s->audit = audit_open(o->audit, e);
+	if (s->audit < 0 || (o->logfile && log_open(o->logfile, e) < 0))
+		return -1;
+	if (o->daemon && !o->logfile && s->audit == STDERR_FILENO) {
+		options_warn(o, "a daemon has no standard error: decisions will not be "
+				"recorded, give --audit or --logfile");
+		s->audit = -1;
+	}
+	warn(o);
+	if (!o->daemon)
+		return 0;
+	if (paths_absolute(o, e) < 0)
+		return -1;
+	s->on_announced = on_announced;
+	return daemon_start(&a->daemon, o->logfile != NULL, status, e);
+}
+
+static int prepare(struct agent *a, const struct options *o, bool make_statedir,
+		   struct err *e)
 {
 	struct supervisor *s = &a->supervisor;
 
 	s->profile = o->profile;
-	s->commands = ~UINT64_C(0);
+	s->commands = lists_leave(o->allow, o->block);
 	s->verbose = o->verbose;
+	s->retry = o->retry;
 	s->channel = (struct channel){.method = o->method, .path = o->path, .fd = -1};
-	/* First, while a number that is open is open because the caller opened it. */
-	s->audit = audit_open(o->audit, e);
-	if (s->audit < 0 || users_init(s, o, e) < 0)
+	if (users_init(s, o, e) < 0)
 		return -1;
 	for (int i = 0; i < CHILD_COUNT; i++) {
 		s->child[i].exe = program_open(o->programs ? o->programs : LIBEXECDIR,
@@ -107,46 +139,86 @@ static int prepare(struct agent *a, const struct options *o, struct err *e)
 	}
 	if (supervisor_init(s) < 0 || signals_init(a) < 0)
 		return err_sys(e, errno, "cannot start");
-	return pidfile_init(a, o, e);
+	if (statedir_check(o->statedir, make_statedir, e) < 0)
+		return -1;
+	return pidfile_take(&a->pidfile, o->pidfile, e);
 }
 
-static int run(const struct options *o)
+static int run(struct options *o)
 {
-	struct agent a = {.pidfile.fd = -1};
+	struct agent a = {.pidfile.fd = -1, .daemon.pipe = -1};
+	struct paths paths;
 	struct err e;
-	int status;
+	int status = EXIT_FAILURE;
+	int r = -1;
 
-	if (prepare(&a, o, &e) < 0) {
+	stay_with_manager(o);
+	if (options_channel(o, &e) == 0 && paths_default(o, &paths, &e) == 0)
+		r = begin(&a, o, &status, &e);
+	if (r == 0)
+		r = prepare(&a, o, o->statedir == paths.statedir, &e);
+	if (r < 0)
 		say("%s", e.desc);
-		return EXIT_FAILURE;
-	}
+	if (r != 0)
+		return status;
+	if (o->retry) /* the channel may take hours to come */
+		daemon_ready(&a.daemon);
 	status = supervisor_run(&a.supervisor);
 	channel_done(&a.supervisor.channel);
 	pidfile_done(&a.pidfile);
 	return status;
 }
 
+static int dump(struct options *o)
+{
+	struct paths paths;
+	struct err e;
+
+	if (options_channel(o, &e) < 0) {
+		say("%s", e.desc);
+		return EXIT_FAILURE;
+	}
+	warn(o);
+	paths_default(o, &paths, &e); /* one without a default is left out */
+	options_dump(o, stdout);
+	return EXIT_SUCCESS;
+}
+
+static int act(enum options_result what, struct options *o, const struct err *e)
+{
+	switch (what) {
+	case OPTIONS_RUN:
+		return run(o);
+	case OPTIONS_DUMP:
+		return dump(o);
+	case OPTIONS_HELP:
+		options_help(o, stdout);
+		break;
+	case OPTIONS_COMMANDS:
+		list_print(stdout, list_all(), "\n");
+		putchar('\n');
+		break;
+	case OPTIONS_VERSION:
+		printf("QEMU Guest Agent %s (Postern %s)\n", QGA_VERSION,
+		       POSTERN_VERSION);
+		break;
+	case OPTIONS_BAD:
+		say("%s", e->desc);
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+
 int main(int argc, char *argv[])
 {
 	struct options o;
 	struct err e;
+	int status;
 
 	if (standard_descriptors() < 0)
 		return EXIT_FAILURE;
 	umask(077);
-	switch (options_parse(&o, argc, argv, &e)) {
-	case OPTIONS_RUN:
-		return run(&o);
-	case OPTIONS_HELP:
-		options_help(stdout);
-		return EXIT_SUCCESS;
-	case OPTIONS_VERSION:
-		printf("QEMU Guest Agent %s (Postern %s)\n", QGA_VERSION,
-		       POSTERN_VERSION);
-		return EXIT_SUCCESS;
-	case OPTIONS_BAD:
-		break;
-	}
-	say("%s", e.desc);
-	return EXIT_FAILURE;
+	status = act(config_read(&o, argc, argv, &e), &o, &e);
+	options_done(&o);
+	return status;
 }

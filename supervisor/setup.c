@@ -3,7 +3,7 @@
  *
  * Runs in:   supervisor, root
  * Input:     values of the command line; /etc/passwd; trusted
- * May touch: the state directory, the pidfile, the audit file
+ * May touch: the state directory, the pidfile, the audit file, the log file
  * Must not:  ask a name service, follow a link to what it writes
  */
 #include "supervisor/setup.h"
@@ -39,21 +39,11 @@ static bool is_regular(int fd)
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-int statedir_find(char dir[PATH_MAX], const char *wanted, struct err *e)
+int statedir_check(const char *dir, bool is_default, struct err *e)
 {
-	const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
 	struct stat st;
-	int len;
 
-	if (!wanted && !base)
-		return err_set(e, ERR_GENERIC,
-			       "no state directory: XDG_RUNTIME_DIR is not set, give one "
-			       "with -t");
-	len = snprintf(dir, PATH_MAX, "%s%s", wanted ? wanted : base,
-		       wanted ? "" : "/postern");
-	if (len >= PATH_MAX)
-		return err_sys(e, ENAMETOOLONG, "state directory");
-	if (!wanted && mkdir(dir, 0700) < 0 && errno != EEXIST)
+	if (is_default && mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, errno, "cannot make state directory '%s'", dir);
 	if (stat(dir, &st) < 0)
 		return err_sys(e, errno, "state directory '%s'", dir);
@@ -139,7 +129,8 @@ int user_find(struct identity *id, const char *user, const char *option, struct 
 	return 0;
 }
 
-static int audit_file(const char *path, struct err *e)
+/* WHAT it is, for the message. */
+static int append_file(const char *path, const char *what, struct err *e)
 {
 	/* O_NONBLOCK: do not wait for the reader of a FIFO; it is refused below. */
 	CLEANUP(close_p)
@@ -149,9 +140,9 @@ static int audit_file(const char *path, struct err *e)
 		      0600);
 
 	if (fd < 0)
-		return err_sys(e, errno, "cannot open audit file '%s'", path);
+		return err_sys(e, errno, "cannot open %s file '%s'", what, path);
 	if (!is_regular(fd))
-		return err_set(e, ERR_GENERIC, "audit file '%s': not a regular file",
+		return err_set(e, ERR_GENERIC, "%s file '%s': not a regular file", what,
 			       path);
 	return TAKE_FD(fd);
 }
@@ -162,7 +153,7 @@ int audit_open(const char *sink, struct err *e)
 	int flags;
 
 	if (strncmp(sink, "file:", 5) == 0)
-		return audit_file(sink + 5, e);
+		return append_file(sink + 5, "audit", e);
 	number = strncmp(sink, "fd:", 3) == 0 ? number_of(sink + 3, INT_MAX) : -1;
 	if (number < 0)
 		return err_set(e, ERR_GENERIC,
@@ -171,6 +162,15 @@ int audit_open(const char *sink, struct err *e)
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
 		return err_sys(e, EBADF, "--audit '%s'", sink);
 	return (int)number;
+}
+
+int log_open(const char *path, struct err *e)
+{
+	CLEANUP(close_p) int fd = append_file(path, "log", e);
+
+	if (fd < 0)
+		return -1;
+	return dup2(fd, STDERR_FILENO) < 0 ? err_sys(e, errno, "log file '%s'", path) : 0;
 }
 
 int program_open(const char *dir, const char *file, struct err *e)

@@ -3,7 +3,7 @@
  *
  * Runs in:   supervisor, root
  * Input:     values of the command line; /etc/passwd; trusted
- * May touch: the state directory, the pidfile, the audit file
+ * May touch: the state directory, the pidfile, the audit file, the log file
  * Must not:  ask a name service, follow a link to what it writes
  */
 #ifndef POSTERN_SUPERVISOR_SETUP_H
@@ -16,11 +16,8 @@
 
 /* Each returns 0, or -1 with E filled, unless it says otherwise. */
 
-/*
- * The directory of state into DIR. WANTED must exist; without one (NULL) it is
- * /run/postern for root and $XDG_RUNTIME_DIR/postern for others, made if missing.
- */
-int statedir_find(char dir[PATH_MAX], const char *wanted, struct err *e);
+/* DIR must be a directory; one that is missing is made if it is the DEFAULT. */
+int statedir_check(const char *dir, bool is_default, struct err *e);
 
 struct pidfile {
 	const char *path;
@@ -37,6 +34,9 @@ int user_find(struct identity *id, const char *user, const char *option, struct 
 
 /* Descriptor of SINK, "fd:N" (N itself) or "file:PATH" (opened); -1 with E filled. */
 int audit_open(const char *sink, struct err *e);
+
+/* Standard error goes to the end of the file PATH from now on. */
+int log_open(const char *path, struct err *e);
 
 /* An O_PATH descriptor of the program FILE in DIR; -1 with E filled. */
 int program_open(const char *dir, const char *file, struct err *e);

@@ -1,0 +1,66 @@
+/*
+ * supervisor/paths.c - where things are if nobody said so, and for a daemon
+ *
+ * Runs in:   supervisor, root
+ * Input:     the options, XDG_RUNTIME_DIR, the working directory
+ * May touch: the options
+ * Must not:  open or make anything
+ */
+#include "supervisor/paths.h"
+
+#include <stdio.h>
+
+static int statedir_default(struct options *o, char dir[PATH_MAX], struct err *e)
+{
+	const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+
+	if (!base)
+		return err_set(e, ERR_GENERIC,
+			       "no state directory: XDG_RUNTIME_DIR is not set, give one "
+			       "with -t");
+	if (snprintf(dir, PATH_MAX, "%s/postern", base) >= PATH_MAX)
+		return err_sys(e, ENAMETOOLONG, "state directory");
+	o->statedir = dir;
+	return 0;
+}
+
+int paths_default(struct options *o, struct paths *p, struct err *e)
+{
+	/* Where init scripts of qemu-ga look for a daemon. Otherwise the pidfile is also
+	 * the lock of the state directory. */
+	bool as_qemu_ga = o->daemon && streq(o->program, "qemu-ga") && geteuid() == 0;
+
+	if (!o->statedir && statedir_default(o, p->statedir, e) < 0)
+		return -1;
+	if (o->pidfile)
+		return 0;
+	if (snprintf(p->pidfile, PATH_MAX, "%s/%s", as_qemu_ga ? "/run" : o->statedir,
+		     as_qemu_ga ? "qemu-ga.pid" : "postern.pid") >= PATH_MAX)
+		return err_sys(e, ENAMETOOLONG, "state directory");
+	o->pidfile = p->pidfile;
+	return 0;
+}
+
+static int make_absolute(struct options *o, const char **path, struct err *e)
+{
+	CLEANUP(free_p) char *here = get_current_dir_name();
+	char *absolute = NULL;
+
+	if (**path == '/')
+		return 0;
+	if (!here || asprintf(&absolute, "%s/%s", here, *path) < 0)
+		return err_sys(e, errno, "working directory");
+	*path = options_own(o, absolute);
+	return *path ? 0 : err_sys(e, ENOMEM, "working directory");
+}
+
+/* A daemon leaves its working directory. */
+int paths_absolute(struct options *o, struct err *e)
+{
+	bool is_file = !streq(o->method->name, "vsock-listen");
+
+	if ((is_file && make_absolute(o, &o->path, e) < 0) ||
+	    make_absolute(o, &o->pidfile, e) < 0)
+		return -1;
+	return make_absolute(o, &o->statedir, e);
+}
