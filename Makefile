@@ -43,13 +43,13 @@ DIR_posternctl        := ctl
 LIBS_postern           :=
 LIBS_postern-frontend  := -lcjson -lseccomp -lcap-ng
 LIBS_postern-worker    := -lseccomp -lcap-ng
-LIBS_postern-inspector := -lseccomp -lcap-ng
+LIBS_postern-inspector := -lmount -lseccomp -lcap-ng
 LIBS_posternctl        := -lcjson
 
 # Programs that run with privilege: `make tcb` counts these.
 PRIVILEGED := postern postern-worker
 
-LIBS_tests := -lcmocka -lcjson -lseccomp -lcap-ng
+LIBS_tests := -lcmocka -lcjson -lmount -lseccomp -lcap-ng
 
 FOLDERS   := $(foreach p,$(PROGRAMS),$(DIR_$(p)))
 sources    = $(sort $(wildcard $(1)/*.c $(1)/*/*.c))

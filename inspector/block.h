@@ -30,8 +30,28 @@ int block_by_number(struct inspector *in, unsigned int major, unsigned int minor
 		    struct block *b);
 int block_by_link(struct inspector *in, const char *link, struct block *b);
 
-/* Its node ("/dev/vda1"), by the name that the kernel gives it; not set: unknown. */
-struct v_str block_node(struct inspector *in, const struct block *b);
+/* What the kernel and udev say of a device. */
+struct block_info {
+	struct v_str node;   /* "/dev/vda1"; not set: unknown */
+	struct v_str serial; /* udev's ID_SERIAL; not set: none */
+	struct v_str alias;  /* name of a device mapper device; not set: none */
+};
+
+/* Fill INFO as far as B is described. 0, or -1 if the arena is full. */
+int block_info(struct inspector *in, const struct block *b, struct block_info *info);
+
+/* Made of others, or of nothing that is a device: dm, md, loop, ram. */
+bool block_is_virtual(const struct block *b);
+
+/*
+ * The devices that B is made of, in the order of their names: names of links in PATH of B
+ * + "/slaves", as v_str. 0; 1: it has no such directory; -1 if the arena is full.
+ */
+int block_slaves(struct inspector *in, const struct block *b, struct v_list *names);
+
+/* The device behind the slave NAME of B. As block_by_link. */
+int block_slave(struct inspector *in, const struct block *b, const char *name,
+		struct block *slave);
 
 /*
  * Append to LIST (of struct msg_disk_address) where the disks of B sit: those below it
@@ -41,5 +61,8 @@ struct v_str block_node(struct inspector *in, const struct block *b);
  */
 int block_addresses(struct inspector *in, const struct block *b, struct v_list *list,
 		    struct err *e);
+
+/* Names as people sort them: numbers in them by value. For qsort of struct v_str. */
+int block_by_name(const void *a, const void *b);
 
 #endif

@@ -9,6 +9,7 @@
 #ifndef POSTERN_INSPECTOR_H
 #define POSTERN_INSPECTOR_H
 
+#include "inspector/sizes.h"
 #include "ipc/err.h"
 #include "ipc/ops.h"
 #include "ipc/sys.h"
@@ -24,13 +25,26 @@
 #define INSPECT_ARENA      (16 * 1024 * 1024)
 #define INSPECT_ARENA_KEEP (256 * 1024)
 
+struct msghdr;
+
+/* How the kernel is asked about its network; as sendmsg(2) and recvmsg(2), which wait. */
+struct net_ops {
+	ssize_t (*send)(int sock, const struct msghdr *msg);
+	ssize_t (*receive)(int sock, struct msghdr *msg);
+};
+
 struct inspector {
 	struct sys sys;
 	const char *os_release;   /* QGA_OS_RELEASE, or NULL */
 	const char *tz;           /* TZ, or NULL */
+	const struct net_ops *net;
 	int route;                /* socket to the kernel, NETLINK_ROUTE; or -1 */
+	uint32_t route_seq;       /* number of the last question there */
 	struct arena arena;       /* emptied for each question */
 	struct msg_question more; /* what the worker found out for this one */
+	struct hung_set hung;     /* processes left behind */
+	/* A line for people, by way of the worker; NULL: nobody reads it. */
+	void (*note)(struct inspector *in, struct v_str text);
 };
 
 /*

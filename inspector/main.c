@@ -12,11 +12,15 @@
 #include <linux/netlink.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syslog.h>
 
 #include "inspector/inspector.h"
 #include "ipc/launch.h"
 #include "ipc/peer.h"
 #include "sandbox/sandbox.h"
+
+/* Longest line that the worker passes on. */
+#define NOTE_MAX 256
 
 struct server {
 	struct inspector in;
@@ -32,6 +36,18 @@ static void send_error(struct peer *worker, const struct frame *f, const struct 
 
 	err_put(&w, e);
 	peer_reply(worker, f->op, f->request, FRAME_ERROR, w.p, w.len);
+}
+
+static void send_note(struct inspector *in, struct v_str text)
+{
+	struct server *s = CONTAINER_OF(in, struct server, in);
+	uint8_t body[1 + NOTE_MAX] = {LOG_WARNING};
+	size_t len = min_size(text.len, NOTE_MAX);
+
+	memcpy(body + 1, text.p, len);
+	peer_send(&s->worker, &(struct frame){.type = FRAME_LOG,
+					      .body = body,
+					      .len = (uint32_t)(1 + len)});
 }
 
 /* What a large answer needed is not kept for the next. */
@@ -82,17 +98,32 @@ static void reset_signals(void)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGALRM, SIG_DFL);
+	signal(SIGCHLD, SIG_DFL);
 }
+
+static ssize_t net_send(int sock, const struct msghdr *msg)
+{
+	return sendmsg(sock, msg, 0);
+}
+
+static ssize_t net_receive(int sock, struct msghdr *msg)
+{
+	return recvmsg(sock, msg, 0);
+}
+
+static const struct net_ops real_net = {net_send, net_receive};
 
 static int set_up(struct server *s)
 {
 	s->in = (struct inspector){
 		.os_release = getenv("QGA_OS_RELEASE"),
 		.tz = getenv("TZ"),
+		.net = &real_net,
 		/* Opened now: sealed, we make no socket. Without it no network answers.
 		 */
 		.route = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE),
 		.arena = {.p = s->arena, .cap = sizeof(s->arena)},
+		.note = send_note,
 	};
 	reset_signals();
 	if (sys_init(&s->in.sys) < 0 || loop_init(&s->loop) < 0)

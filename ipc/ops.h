@@ -452,14 +452,14 @@ enum audit_class {
 	X(suspend_hybrid, 21, "guest-suspend-hybrid", empty, empty, BY_NOBODY,           \
 	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)           \
 	X(network_get_interfaces, 22, "guest-network-get-interfaces", empty,             \
-	  net_interfaces, BY_NOBODY, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)           \
+	  net_interfaces, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)           \
 	X(get_vcpus, 23, "guest-get-vcpus", empty, vcpus, BY_INSPECTOR, GROUP_INFO,      \
 	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
 	X(set_vcpus, 24, "guest-set-vcpus", set_vcpus, integer, BY_NOBODY,               \
 	  GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                          \
-	X(get_disks, 25, "guest-get-disks", empty, disks, BY_NOBODY, GROUP_INFO,         \
+	X(get_disks, 25, "guest-get-disks", empty, disks, BY_INSPECTOR, GROUP_INFO,         \
 	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
-	X(get_fsinfo, 26, "guest-get-fsinfo", empty, fsinfos, BY_NOBODY, GROUP_INFO,     \
+	X(get_fsinfo, 26, "guest-get-fsinfo", empty, fsinfos, BY_INSPECTOR, GROUP_INFO,     \
 	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
 	X(set_user_password, 27, "guest-set-user-password", set_password, empty,         \
 	  BY_NOBODY, GROUP_PASSWORD, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)              \
@@ -496,7 +496,7 @@ enum audit_class {
 	X(get_cpustats, 42, "guest-get-cpustats", empty, cpu_stats, BY_INSPECTOR,        \
 	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
 	X(network_get_route, 43, "guest-network-get-route", empty, net_routes,           \
-	  BY_NOBODY, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                           \
+	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                           \
 	X(get_load, 44, "guest-get-load", empty, load, BY_INSPECTOR, GROUP_INFO,         \
 	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
 	X(disk_smart, 45, "guest-get-disks smart", empty, question, BY_CHILD, 0,         \

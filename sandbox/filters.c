@@ -8,8 +8,8 @@
  *
  * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
  * Child, a child that reads SMART). Conditions compare the 32 bits that the kernel looks
- * at, or the bits named. The worker forks without libc and gets the pidfd at once; as it
- * may not open one, it can signal nobody but its children.
+ * at, or the bits named. Worker and inspector fork without libc and get the pidfd at
+ * once; as the worker may not open one, it can signal nobody but its children.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +52,9 @@ static const struct sc_rule rules[] = {
 	      NONE_OF(2, PROT_EXEC)),
 	ALLOW(mmap,                I,     "heap, files; never code, never into a file",
 	      NONE_OF(2, PROT_EXEC), BITS(3, MAP_TYPE, MAP_PRIVATE)),
+	ALLOW(mmap,                I,     "what a child fills; no file either",
+	      NONE_OF(2, PROT_EXEC),
+	      BITS(3, MAP_TYPE | MAP_ANONYMOUS, MAP_SHARED | MAP_ANONYMOUS)),
 	ALLOW(munmap,            ALL,     "heap"),
 	ALLOW(mremap,            ALL,     "heap: realloc of a large block"),
 	ALLOW(madvise,           ALL,     "heap: malloc_trim"),
@@ -73,8 +76,8 @@ static const struct sc_rule rules[] = {
 	ALLOW(recvmsg,           ALL,     "frames"),
 	ALLOW(sendmsg,           ALL,     "frames"),
 	ALLOW(recvfrom,              W|C, "audit writer: its queue"),
-	ALLOW(poll,                  W|C, "wait for the one socket or terminal"),
-	ALLOW(ppoll,                 W|C, "poll, where there is none (aarch64)"),
+	ALLOW(poll,                I|W|C, "wait for the one socket, terminal or child"),
+	ALLOW(ppoll,               I|W|C, "poll, where there is none (aarch64)"),
 	ALLOW(accept4,           F,       "next client of a listening channel"),
 	ALLOW(socketpair,            W,   "a reply socket for each child",
 	      IS(0, AF_UNIX)),
@@ -93,7 +96,7 @@ static const struct sc_rule rules[] = {
 	ALLOW(lseek,               I|W,   "size of a memfd; files"),
 	ALLOW(pread64,             I|W,   "files; a child's filter"),
 	ALLOW(dup3,                  W,   "a child puts its descriptors in place"),
-	ALLOW(close_range,           W,   "a child closes all others"),
+	ALLOW(close_range,         I|W,     "a child closes all others"),
 
 	/* ---- questions about the system, with an ordinary user's rights ---- */
 	ALLOW(openat,              I,     "read files", READ_ONLY(2)),
@@ -105,14 +108,12 @@ static const struct sc_rule rules[] = {
 	ALLOW(readlinkat,          I,     "the same beneath a root"),
 	ALLOW(getdents64,          I,     "folders of /sys and /proc"),
 	ALLOW(statfs,              I,     "size of a file system"),
-	ALLOW(fstatfs,             I,     "the same"),
 	ALLOW(uname,               I,     "kernel, host name"),
-	ALLOW(sysinfo,             I,     "memory, load"),
 	ALLOW(alarm,               I,     "a question that hangs ends its process"),
 	ALLOW(setitimer,           I,     "alarm, where there is none (aarch64)"),
 
 	/* ---- children ---- */
-	ALLOW(clone,                 W,   "fork, and no more",
+	ALLOW(clone,               I|W,   "fork, and no more",
 	      IS(0, CLONE_PIDFD | SIGCHLD)),
 	ALLOW(rt_sigprocmask,        W,   "abort"),
 	ALLOW(prctl,                 W,   "what is there to drop?",
@@ -125,7 +126,7 @@ static const struct sc_rule rules[] = {
 	ALLOW(seccomp,               W,   "a child's filter",
 	      IS(0, SECCOMP_SET_MODE_FILTER), IS(1, 0)),
 	ALLOW(pidfd_send_signal,     W,   "end a child that is late", IS(1, SIGKILL)),
-	ALLOW(waitid,                W,   "its exit status", IS(0, P_PIDFD)),
+	ALLOW(waitid,              I|W,   "its exit status", IS(0, P_PIDFD)),
 	ALLOW(clock_nanosleep,       W|C, "a child waits"),
 	ALLOW(getpid,                W,   "a child's worker by number; abort"),
 	ALLOW(getppid,               W,   "a child: is its worker still there?"),
@@ -144,7 +145,7 @@ static const struct sc_rule rules[] = {
 	 * ---- what libc tries and can do without ----
 	 * An errno, so that another release of libc does not break us.
 	 */
-	FAIL(sysinfo,            F|  W|C, ENOSYS, "qsort: how much memory is there?"),
+	FAIL(sysinfo,            ALL,     ENOSYS, "qsort: how much memory is there?"),
 	FAIL(newfstatat,         F|  W|C, EPERM,  "stdio: how large a buffer?"),
 	FAIL(fstat,              F|  W|C, EPERM,  "the same"),
 	FAIL(statx,              F|  W|C, ENOSYS, "the same"),

@@ -10,10 +10,17 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sandbox/sandbox.h"
+
+/*
+ * Most processes of a confined program's user: itself, and what it or one before it left
+ * behind at file systems that hang.
+ */
+#define PROCESSES_MAX 32
 
 typedef struct __user_cap_data_struct caps_t[_LINUX_CAPABILITY_U32S_3];
 
@@ -58,7 +65,11 @@ static int leave_root(const struct identity *id, const char **step)
 	if (setresgid(id->gid, id->gid, id->gid) < 0)
 		return -1;
 	*step = "user";
-	return setresuid(id->uid, id->uid, id->uid);
+	if (setresuid(id->uid, id->uid, id->uid) < 0)
+		return -1;
+	/* Behind the uid: a limit that is exceeded at the change would forbid execve. */
+	*step = "process limit";
+	return setrlimit(RLIMIT_NPROC, &(struct rlimit){PROCESSES_MAX, PROCESSES_MAX});
 }
 
 int identity_drop(const struct identity *id, const char **step)

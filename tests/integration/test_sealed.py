@@ -314,10 +314,11 @@ CALLS = [("frontend", call, KILLED) for call in
 CALLS += [("worker", call, KILLED) for call in
           ("execve", "execveat", "openat2", "socket", "ptrace", "kill", "pidfd-stop")]
 CALLS += [("inspector", call, KILLED) for call in
-          ("openat-write", "socket", "execve", "fork", "ptrace")]
+          ("openat-write", "socket", "execve", "fork-libc", "ptrace")]
 CALLS += [("child", call, KILLED) for call in ("execve", "openat2", "fork", "ptrace")]
 # The sandbox itself does not kill: each of these is what a process lives by.
 CALLS += [("frontend", "accept4", 0), ("worker", "socketpair", 0), ("worker", "fork", 0),
+          ("inspector", "fork", 0),
           ("inspector", "openat", 0), ("child", "sendmsg", 0)]
 
 

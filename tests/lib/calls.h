@@ -36,15 +36,19 @@ static inline void calls_child(void (*fn)(void *arg), void *arg)
 /* Wait for the next entry of a system call; its number, or -1 if the child has ended. */
 static inline long calls_next(pid_t child)
 {
-	struct __ptrace_syscall_info info = {0};
+	struct __ptrace_syscall_info info;
+	int sig = 0;
 	int status;
 
 	do {
-		if (ptrace(PTRACE_SYSCALL, child, 0, 0) < 0 ||
-		    waitpid(child, &status, 0) != child || !WIFSTOPPED(status) ||
-		    WSTOPSIG(status) != (SIGTRAP | 0x80))
+		if (ptrace(PTRACE_SYSCALL, child, 0, sig) < 0 ||
+		    waitpid(child, &status, 0) != child || !WIFSTOPPED(status))
 			return -1;
-		ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof(info), &info);
+		/* A signal goes on to the child: its own children end. */
+		sig = WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
+		info.op = PTRACE_SYSCALL_INFO_NONE;
+		if (!sig)
+			ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof(info), &info);
 	} while (info.op != PTRACE_SYSCALL_INFO_ENTRY);
 	return (long)info.entry.nr;
 }

@@ -102,7 +102,7 @@ static const struct try_call try_calls[] = {
 	/* programs and processes */
 	{"execve",          SCMP_SYS(execve),            TRY_NONE,   {0}},
 	{"execveat",        SCMP_SYS(execveat),          TRY_NONE,   {-1}},
-	{"fork",            SCMP_SYS(clone),             TRY_W,      {TRY_AT_FORK}},
+	{"fork",            SCMP_SYS(clone),             TRY_I | TRY_W, {TRY_AT_FORK}},
 	{"fork-libc",       SCMP_SYS(clone),             TRY_NONE,   {SIGCHLD}},
 	{"clone-newuser",   SCMP_SYS(clone),             TRY_NONE,
 	 {TRY_AT_FORK | CLONE_NEWUSER}},
@@ -118,7 +118,7 @@ static const struct try_call try_calls[] = {
 	{"pidfd_open",      SCMP_SYS(pidfd_open),        TRY_NONE,   {-1}},
 	{"pidfd-kill",      SCMP_SYS(pidfd_send_signal), TRY_W,      {-1, SIGKILL}},
 	{"pidfd-stop",      SCMP_SYS(pidfd_send_signal), TRY_NONE,   {-1, SIGSTOP}},
-	{"waitid",          SCMP_SYS(waitid),            TRY_W,      {P_PIDFD, -1}},
+	{"waitid",          SCMP_SYS(waitid),            TRY_I | TRY_W, {P_PIDFD, -1}},
 	{"waitid-any",      SCMP_SYS(waitid),            TRY_NONE,   {P_ALL, -1}},
 	{"clock_nanosleep", SCMP_SYS(clock_nanosleep),   TRY_W | TRY_C, {-1}},
 
@@ -144,6 +144,10 @@ static const struct try_call try_calls[] = {
 	 {0, 0, PROT_EXEC, MAP_PRIVATE, -1}},
 	{"mmap-shared",     SCMP_SYS(mmap),              TRY_ALL & ~TRY_I,
 	 {0, 0, PROT_READ, MAP_SHARED, -1}},
+	{"mmap-anonymous",  SCMP_SYS(mmap),              TRY_ALL,
+	 {0, 0, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1}},
+	{"mmap-validate",   SCMP_SYS(mmap),              TRY_ALL & ~TRY_I,
+	 {0, 0, PROT_READ, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1}},
 	{"mprotect-exec",   SCMP_SYS(mprotect),          TRY_NONE,   {0, 0, PROT_EXEC}},
 	{"read",            SCMP_SYS(read),              TRY_ALL,    {-1}},
 	{"write",           SCMP_SYS(write),             TRY_ALL,    {-1}},

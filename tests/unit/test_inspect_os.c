@@ -71,7 +71,7 @@ static int set_up(void **state)
 {
 	static struct fixture f;
 
-	f = (struct fixture){.in.sys = {.root_fd = -1, .ops = &fixed}};
+	f = (struct fixture){.in = {.sys = {.root_fd = -1, .ops = &fixed}, .route = -1}};
 	f.in.arena = (struct arena){.p = f.memory[0], .cap = sizeof(f.memory[0])};
 	f.arena = (struct arena){.p = f.memory[1], .cap = sizeof(f.memory[1])};
 	f.result = wbuf_growing(1024 * 1024);

@@ -170,6 +170,25 @@ static void litter_and_drop(void)
 	drop();
 }
 
+static void drop_and_look(void)
+{
+	struct rlimit limit;
+
+	drop();
+	check(getrlimit(RLIMIT_NPROC, &limit) == 0);
+	check(limit.rlim_cur == 32 && limit.rlim_max == 32);
+}
+
+static void test_drop_limits_processes(void **state)
+{
+	struct held h;
+
+	(void)state;
+	need_root();
+	h = hold_after(drop_and_look);
+	let_go(&h);
+}
+
 static void test_drop_leaves_nothing_of_root(void **state)
 {
 	struct held h;
@@ -655,6 +674,7 @@ static enum sandbox_role smart = SANDBOX_SMART;
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drop_limits_processes),
 		cmocka_unit_test(test_drop_leaves_nothing_of_root),
 		cmocka_unit_test(test_drop_without_root_keeps_ids),
 		cmocka_unit_test(test_drop_without_root_drops_caps),

@@ -1,0 +1,60 @@
+"""reference - the installed qemu-ga, run beside the agent as an oracle
+
+    with Reference() as r:
+        r.call("guest-get-fsinfo")      # the reply as a dict, as Client.call gives it
+
+It listens on a unix socket in a directory of its own. Debian's package of it is
+qemu-guest-agent; where it is missing, the test is skipped.
+"""
+import os
+import shutil
+import subprocess
+import tempfile
+
+import tap
+from agent import Client, wait_until
+
+PROGRAM = shutil.which("qemu-ga", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+
+
+class Reference:
+    """One qemu-ga and one connection to it; ENV adds to the environment that Agent has."""
+
+    def __init__(self, env=None):
+        if PROGRAM is None:
+            tap.skip("qemu-ga is not installed: nothing to compare with")
+        self.dir = tempfile.mkdtemp(prefix="postern-reference-")
+        self.path = os.path.join(self.dir, "s")
+        self.process = subprocess.Popen(
+            [PROGRAM, "-m", "unix-listen", "-p", self.path, "-t", self.dir],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ["PATH"], "TZ": "UTC", **(env or {})})
+        try:
+            self.client = wait_until(self._connect, "the reference to listen")
+            self.client.sync()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self):
+        assert self.process.poll() is None, "the reference did not start"
+        try:
+            return Client.unix(self.path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+
+    def call(self, command, **arguments):
+        return self.client.call(command, **arguments)
+
+    def close(self):
+        # Not SIGTERM: its handler may deadlock with the main loop that it interrupts.
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.client.close()
+        self.close()
