@@ -15,10 +15,17 @@
  * has just come. It is doubted for HOST_GONE_MS, then taken to have left. Opening and
  * closing quickly merges into one edge, so nothing depends on seeing it go (DESIGN
  * section 11).
+ *
+ * A serial line says nothing of the other side: somebody is always there, and the end of
+ * its input is the end of the line, which the supervisor opens anew.
  */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syslog.h>
+
+#include <linux/vm_sockets.h>
 
 #include "frontend/frontend.h"
 #include "ipc/launch.h"
@@ -200,7 +207,7 @@ static enum input read_input(struct frontend *f)
 		return INPUT_READ;
 	}
 	if (n == 0)
-		return INPUT_END;
+		return c->kind == CHANNEL_SERIAL ? INPUT_LOST : INPUT_END;
 	if (errno == EAGAIN)
 		host_here(c);
 	return errno == EAGAIN || errno == EINTR ? INPUT_NONE : INPUT_LOST;
@@ -305,26 +312,52 @@ static int link_event(struct source *s, uint32_t events)
 	bool hung_up = events & (EPOLLHUP | EPOLLERR);
 
 	/* Both directions are closed: whoever asked cannot be answered. */
-	if (hung_up && !c->port && !(events & EPOLLIN))
-		return disconnect(f);
+	if (hung_up && c->kind != CHANNEL_PORT && !(events & EPOLLIN))
+		return lost(f);
 	/* Not left to reading: with our buffers full we do not read. */
 	if (c->port && !hung_up)
 		host_here(c);
-	else if (c->port && c->host == HOST_HERE)
+	else if (c->kind == CHANNEL_PORT && c->host == HOST_HERE)
 		host_doubted(c);
 	return turn(f);
+}
+
+bool channel_may_serve(enum channel_kind kind, const struct sockaddr_vm *addr)
+{
+	/* Processes of the guest itself can connect, too: by its own number or by 1. */
+	return kind != CHANNEL_VSOCK ||
+	       (addr->svm_family == AF_VSOCK && addr->svm_cid == VMADDR_CID_HOST);
+}
+
+static int turn_away(struct frontend *f, const struct sockaddr_vm *addr)
+{
+	char line[96] = {LOG_WARNING};
+	int len = snprintf(line + 1, sizeof(line) - 1,
+			   "vsock: a client with CID %u was turned away, only the host "
+			   "is served",
+			   addr->svm_cid);
+
+	peer_send(&f->worker, &(struct frame){.type = FRAME_LOG,
+					      .body = (const uint8_t *)line,
+					      .len = 1 + (uint32_t)len});
+	return 0;
 }
 
 static int listener_event(struct source *s, uint32_t events)
 {
 	struct frontend *f = CONTAINER_OF(s, struct frontend, channel.listener);
+	struct sockaddr_vm addr = {0};
+	socklen_t len = sizeof(addr);
 	CLEANUP(close_p)
-	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(s->fd, (struct sockaddr *)&addr, &len,
+			 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	/* Out of descriptors: it would be asked again at once, for ever. */
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE ? -1 : 0;
+	if (!channel_may_serve(f->channel.kind, &addr))
+		return turn_away(f, &addr);
 	if (loop_add(&f->loop, &f->channel.link, fd, EPOLLIN, link_event) < 0)
 		return -1;
 	TAKE_FD(fd);
@@ -337,14 +370,15 @@ int channel_resume(struct frontend *f)
 	return f->channel.link.fd >= 0 ? turn(f) : 0;
 }
 
-int channel_init(struct frontend *f, int fd, bool port)
+int channel_init(struct frontend *f, int fd, enum channel_kind kind)
 {
 	struct channel *c = &f->channel;
 
-	c->port = port;
+	c->kind = kind;
+	c->port = kind == CHANNEL_PORT || kind == CHANNEL_SERIAL;
 	c->link.fd = c->listener.fd = -1;
 	c->out = wbuf_growing(OUT_MAX);
-	if (port && timer_init(&f->loop, &c->doubt, on_doubt) < 0)
+	if (c->port && timer_init(&f->loop, &c->doubt, on_doubt) < 0)
 		return -1;
 	return fcntl(fd, F_SETFL, O_NONBLOCK);
 }

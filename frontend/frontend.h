@@ -83,11 +83,21 @@ enum host {
 	HOST_AWAY,    /* nobody, and nothing left to read */
 };
 
-/* The channel: a port that stays, or a listener and one connection at a time. */
+/* What the channel is; the command line names it (ipc/launch.h). */
+enum channel_kind {
+	CHANNEL_PORT,   /* a virtio port, which tells whether a host is there */
+	CHANNEL_SERIAL, /* a serial line: somebody is always there */
+	CHANNEL_LISTEN, /* a listener, one connection at a time */
+	CHANNEL_VSOCK,  /* the same, where only the host may connect */
+	CHANNEL_KINDS
+};
+
+/* A port or line that stays, or a listener and one connection at a time. */
 struct channel {
 	struct source listener; /* fd -1 for a port */
 	struct source link;     /* port or connection; fd -1 while there is none */
-	bool port;
+	enum channel_kind kind;
+	bool port; /* it stays: CHANNEL_PORT or CHANNEL_SERIAL */
 	enum host host;
 	struct timer doubt; /* armed while the host is doubted */
 	bool eof;           /* connection: the client will send no more */
@@ -122,8 +132,11 @@ struct frontend {
 /* ---- channel.c ---- */
 
 /* FD is the port, or the listening socket. The channel reads only after channel_go. */
-int channel_init(struct frontend *f, int fd, bool port);
+int channel_init(struct frontend *f, int fd, enum channel_kind kind);
 int channel_go(struct frontend *f);
+/* May a connection from ADDR be served on a channel of KIND? */
+struct sockaddr_vm;
+bool channel_may_serve(enum channel_kind kind, const struct sockaddr_vm *addr);
 /* There is room in the queue again, or output to write. */
 int channel_resume(struct frontend *f);
 static inline size_t channel_pending(const struct channel *c)

@@ -59,7 +59,24 @@ static int worker_gone(struct peer *p, enum frame_status why)
 	return 0;
 }
 
-static int prepare(struct frontend *f, bool port)
+/* As the supervisor names them (supervisor/channel.c). */
+static const char *const kinds[CHANNEL_KINDS] = {
+	[CHANNEL_PORT] = "--port",
+	[CHANNEL_SERIAL] = "--serial",
+	[CHANNEL_LISTEN] = "--listen",
+	[CHANNEL_VSOCK] = "--listen-vsock",
+};
+
+static enum channel_kind kind_of(int argc, char **argv)
+{
+	enum channel_kind kind = 0;
+
+	while (kind < CHANNEL_KINDS && (argc != 2 || !streq(argv[1], kinds[kind])))
+		kind++;
+	return kind;
+}
+
+static int prepare(struct frontend *f, enum channel_kind kind)
 {
 	bulk_init(&f->bulk);
 	queue_init(&f->queue);
@@ -71,7 +88,7 @@ static int prepare(struct frontend *f, bool port)
 	if (!f->scan || !f->arena.p || loop_init(&f->loop) < 0 ||
 	    timer_init(&f->loop, &f->abandon, queue_timer) < 0)
 		return -1;
-	if (channel_init(f, LAUNCH_FD_EXTRA, port) < 0)
+	if (channel_init(f, LAUNCH_FD_EXTRA, kind) < 0)
 		return -1;
 	return peer_open(&f->worker, &f->loop, LAUNCH_FD_SOCKET, worker_frame,
 			 worker_gone);
@@ -88,18 +105,16 @@ static int status_of(const struct frontend *f, int result)
 int main(int argc, char **argv)
 {
 	struct frontend *f = calloc(1, sizeof(*f));
+	enum channel_kind kind = kind_of(argc, argv);
 	const char *step;
-	bool port;
 
-	if (argc != 2 || (!streq(argv[1], "--port") && !streq(argv[1], "--listen")) ||
-	    !launched()) {
+	if (kind == CHANNEL_KINDS || !launched()) {
 		fputs("postern-frontend: started by postern, not by hand\n", stderr);
 		return EXIT_CONFIG;
 	}
-	port = streq(argv[1], "--port");
 	/* A client that closes while we write is an error of that write, no more. */
 	signal(SIGPIPE, SIG_IGN);
-	if (!f || prepare(f, port) < 0)
+	if (!f || prepare(f, kind) < 0)
 		return EXIT_SYSTEM;
 	if (sandbox_enter(SC_ROLE(SANDBOX_FRONTEND), &step) < 0)
 		return EXIT_SEAL;

@@ -2,7 +2,8 @@
  * supervisor/channel.c - open, keep and give up the channel to the host
  *
  * Runs in:   supervisor, root
- * Input:     method and path of the command line; files found at the path
+ * Input:     method and path of the command line; LISTEN_PID and LISTEN_FDS; files found
+ *            at the path
  * May touch: the device or socket at the path
  * Must not:  read or write the channel, remove what is no socket of ours
  */
@@ -13,6 +14,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <termios.h>
+
+#include <linux/vm_sockets.h>
 
 /* Clients that may wait while another one is served. */
 #define LISTEN_BACKLOG 16
@@ -22,7 +26,7 @@ static int open_error(const struct channel *c, int errnum, struct err *e)
 	return err_sys(e, errnum, "error opening channel '%s'", c->path);
 }
 
-static int open_port(struct channel *c, struct err *e)
+static int open_device(struct channel *c, struct err *e)
 {
 	CLEANUP(close_p)
 	int fd = open(c->path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -34,6 +38,34 @@ static int open_port(struct channel *c, struct err *e)
 		return err_set(e, ERR_GENERIC,
 			       "error opening channel '%s': not a character device",
 			       c->path);
+	return TAKE_FD(fd);
+}
+
+/* Bytes as they are (protocol 1.1), and none that came before us. */
+static int make_raw(int fd)
+{
+	struct termios t;
+
+	if (tcgetattr(fd, &t) < 0)
+		return -1;
+	cfmakeraw(&t);
+	cfsetspeed(&t, B38400);
+	t.c_cflag |= CREAD | CLOCAL;
+	t.c_cc[VMIN] = 1;
+	t.c_cc[VTIME] = 0;
+	if (tcflush(fd, TCIFLUSH) < 0)
+		return -1;
+	return tcsetattr(fd, TCSANOW, &t);
+}
+
+static int open_serial(struct channel *c, struct err *e)
+{
+	CLEANUP(close_p) int fd = open_device(c, e);
+
+	if (fd < 0)
+		return -1;
+	if (make_raw(fd) < 0)
+		return open_error(c, errno, e);
 	return TAKE_FD(fd);
 }
 
@@ -103,11 +135,100 @@ static int open_listener(struct channel *c, struct err *e)
 	return TAKE_FD(fd);
 }
 
+/* A plain number up to MAX, to the end of the text or to the byte END. */
+static bool number_until(const char **p, char end, uint32_t max, uint32_t *out)
+{
+	uint64_t n = 0;
+	const char *start = *p;
+
+	for (; **p >= '0' && **p <= '9' && n <= max; ++*p)
+		n = n * 10 + (uint64_t)(**p - '0');
+	if (*p == start || n > max || **p != end)
+		return false;
+	*p += end != '\0';
+	*out = (uint32_t)n;
+	return true;
+}
+
+static int open_vsock(struct channel *c, struct err *e)
+{
+	struct sockaddr_vm addr = {.svm_family = AF_VSOCK};
+	CLEANUP(close_p) int fd = -1;
+	const char *p = c->path;
+
+	if (!number_until(&p, ':', UINT32_MAX, &addr.svm_cid) ||
+	    !number_until(&p, '\0', UINT32_MAX - 1, &addr.svm_port))
+		return err_set(
+			e, ERR_GENERIC,
+			"error opening channel '%s': accepted is <cid>:<port>, two "
+			"numbers, with 4294967295 for any cid",
+			c->path);
+	fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(fd, LISTEN_BACKLOG) < 0)
+		return open_error(c, errno, e);
+	return TAKE_FD(fd);
+}
+
 static const struct channel_method methods[] = {
-	{"virtio-serial", "/dev/virtio-ports/org.qemu.guest_agent.0", "--port", false,
-	 open_port},
-	{"unix-listen", NULL, "--listen", true, open_listener},
+	{"virtio-serial", "/dev/virtio-ports/org.qemu.guest_agent.0", "--port", AF_UNSPEC,
+	 false, open_device},
+	{"isa-serial", "/dev/ttyS0", "--serial", AF_UNSPEC, false, open_serial},
+	{"unix-listen", NULL, "--listen", AF_UNIX, true, open_listener},
+	{"vsock-listen", NULL, "--listen-vsock", AF_VSOCK, true, open_vsock},
 };
+
+/* ---- a socket of the service manager ---- */
+
+#define INHERITED_FD 3 /* SD_LISTEN_FDS_START */
+
+static int option_of(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int v = -1;
+
+	return getsockopt(fd, SOL_SOCKET, option, &v, &len) < 0 ? -1 : v;
+}
+
+/* What the manager said, which holds for this process only. */
+static int inherited_count(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	bool ours = pid && fds && strtol(pid, NULL, 10) == getpid();
+	int n = ours ? (int)strtol(fds, NULL, 10) : 0;
+
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return n;
+}
+
+int channel_inherit(struct channel *c, struct err *e)
+{
+	int n = inherited_count();
+	int family = option_of(INHERITED_FD, SO_DOMAIN);
+
+	if (n <= 0)
+		return 0;
+	if (n > 1)
+		return err_set(e, ERR_GENERIC, "only supports listening on one socket");
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (methods[i].listens && methods[i].family == family)
+			*c = (struct channel){.method = &methods[i],
+					      .path = "socket of the service manager",
+					      .fd = INHERITED_FD};
+	if (!c->method)
+		return err_set(e, ERR_GENERIC, "unsupported listen fd type");
+	if (option_of(c->fd, SO_TYPE) != SOCK_STREAM ||
+	    option_of(c->fd, SO_ACCEPTCONN) != 1)
+		return err_set(e, ERR_GENERIC,
+			       "the inherited socket is not a listening "
+			       "stream socket");
+	if (fcntl(c->fd, F_SETFD, FD_CLOEXEC) < 0 ||
+	    fcntl(c->fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		return err_sys(e, errno, "inherited socket");
+	return 1;
+}
 
 const struct channel_method *channel_method(const char *name)
 {

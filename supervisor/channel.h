@@ -2,7 +2,8 @@
  * supervisor/channel.h - open, keep and give up the channel to the host
  *
  * Runs in:   supervisor, root
- * Input:     method and path of the command line; files found at the path
+ * Input:     method and path of the command line; LISTEN_PID and LISTEN_FDS; files found
+ *            at the path
  * May touch: the device or socket at the path
  * Must not:  read or write the channel, remove what is no socket of ours
  */
@@ -20,6 +21,7 @@ struct channel_method {
 	const char *name;
 	const char *default_path;    /* NULL: a path must be given */
 	const char *frontend_option; /* how the frontend is told */
+	int family;                  /* of its sockets; AF_UNSPEC: a device */
 	bool listens;
 	/* The open descriptor, or -1 with E filled. */
 	int (*open)(struct channel *c, struct err *e);
@@ -36,6 +38,13 @@ struct channel {
 
 /* The method of this name, or NULL. */
 const struct channel_method *channel_method(const char *name);
+
+/*
+ * A listening socket that the service manager hands over (LISTEN_PID, LISTEN_FDS of
+ * sd_listen_fds(3)): fill C with it, whose address family decides the method, and remove
+ * the variables. 1; 0 if there is none; -1 with E filled.
+ */
+int channel_inherit(struct channel *c, struct err *e);
 
 /* Open it; nothing to do if it is open. 0, or -1 with E filled. */
 int channel_open(struct channel *c, struct err *e);

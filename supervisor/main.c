@@ -101,7 +101,7 @@ static int begin(struct agent *a, struct options *o, int *status, struct err *e)
 {
 	struct supervisor *s = &a->supervisor;
 
-	/* First, while a number that is open is open because the caller opened it. */
+	/* Now, while a number that is open is open because the caller opened it. */
 	s->audit = audit_open(o->audit, e);
 	if (s->audit < 0 || (o->logfile && log_open(o->logfile, e) < 0))
 		return -1;
@@ -128,7 +128,10 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 	s->commands = lists_leave(o->allow, o->block);
 	s->verbose = o->verbose;
 	s->retry = o->retry;
-	s->channel = (struct channel){.method = o->method, .path = o->path, .fd = -1};
+	s->channel = o->inherited ? *o->inherited
+				  : (struct channel){.method = o->method,
+						     .path = o->path,
+						     .fd = -1};
 	if (users_init(s, o, e) < 0)
 		return -1;
 	for (int i = 0; i < CHILD_COUNT; i++) {
@@ -211,14 +214,24 @@ static int act(enum options_result what, struct options *o, const struct err *e)
 
 int main(int argc, char *argv[])
 {
+	struct channel inherited = {.fd = -1};
+	enum options_result what;
 	struct options o;
 	struct err e;
-	int status;
+	int status, r;
 
 	if (standard_descriptors() < 0)
 		return EXIT_FAILURE;
 	umask(077);
-	status = act(config_read(&o, argc, argv, &e), &o, &e);
+	/* First, while a number that is open is open because the caller opened it. */
+	r = channel_inherit(&inherited, &e);
+	if (r < 0) {
+		say("%s", e.desc);
+		return EXIT_FAILURE;
+	}
+	what = config_read(&o, argc, argv, &e);
+	o.inherited = r ? &inherited : NULL;
+	status = act(what, &o, &e);
 	options_done(&o);
 	return status;
 }

@@ -380,6 +380,11 @@ const char *options_closest_key(const char *word)
 
 int options_channel(struct options *o, struct err *e)
 {
+	if (o->inherited) {
+		o->method = o->inherited->method;
+		o->path = o->inherited->path;
+		return 0;
+	}
 	o->method = channel_method(o->method_name);
 	if (!o->method)
 		return err_set(e, ERR_GENERIC, "unsupported channel method/type: %s",

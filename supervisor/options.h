@@ -23,12 +23,13 @@ struct options {
 	const char *program; /* the name that we were called by, without folders */
 	const char *method_name;
 	const struct channel_method *method; /* of that name, by options_channel */
-	const char *path;          /* of the channel; NULL: the method's default */
-	const char *logfile;       /* NULL: standard error */
-	const char *pidfile;       /* NULL: the default */
-	const char *fsfreeze_hook; /* absolute; NULL: none */
-	const char *statedir;      /* NULL: the default */
-	const char *config;        /* of -c; NULL: the usual places */
+	const char *path;                /* of the channel; NULL: the method's default */
+	const struct channel *inherited; /* instead of both; NULL: none */
+	const char *logfile;             /* NULL: standard error */
+	const char *pidfile;             /* NULL: the default */
+	const char *fsfreeze_hook;       /* absolute; NULL: none */
+	const char *statedir;            /* NULL: the default */
+	const char *config;              /* of -c; NULL: the usual places */
 	const char *profile;
 	const char *audit;         /* "fd:N" or "file:PATH", not checked yet */
 	const char *frontend_user; /* name or uid */

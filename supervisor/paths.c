@@ -9,6 +9,7 @@
 #include "supervisor/paths.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 static int statedir_default(struct options *o, char dir[PATH_MAX], struct err *e)
 {
@@ -57,7 +58,7 @@ static int make_absolute(struct options *o, const char **path, struct err *e)
 /* A daemon leaves its working directory. */
 int paths_absolute(struct options *o, struct err *e)
 {
-	bool is_file = !streq(o->method->name, "vsock-listen");
+	bool is_file = !o->inherited && o->method->family != AF_VSOCK;
 
 	if ((is_file && make_absolute(o, &o->path, e) < 0) ||
 	    make_absolute(o, &o->pidfile, e) < 0)
