@@ -24,10 +24,33 @@
 
 /* ---- elements of a path ---- */
 
+/*
+ * The numbers in P where FORM has '#' (decimal) or '@' (hexadecimal); all else must be
+ * the same. Behind them, or NULL if P is of another form.
+ */
+static const char *numbers(const char *p, const char *form, int64_t *v)
+{
+	for (; *form; form++) {
+		bool number = *form == '#' || *form == '@';
+		size_t n = strspn(p, *form == '#' ? "0123456789" : "0123456789abcdef");
+		uint64_t value;
+
+		if (!number && *p++ != *form)
+			return NULL;
+		if (!number)
+			continue;
+		if (!text_u64(text_of(p, n), *form == '#' ? 10 : 16, &value) ||
+		    value > INT64_MAX)
+			return NULL;
+		*v++ = (int64_t)value;
+		p += n;
+	}
+	return p;
+}
+
 /* "target<H>:<C>:<T>/<H>:<C>:<T>:<L>" */
 struct scsi {
-	unsigned int channel, target;
-	unsigned long long lun;
+	int64_t channel, target, lun;
 };
 
 /* The element behind "/PREFIX<digit>" in PATH, from its slash on; NULL: none. */
@@ -47,9 +70,12 @@ static const char *element(const char *path, const char *prefix)
 static bool scsi_of(const char *path, struct scsi *s)
 {
 	const char *p = element(path, "target");
+	int64_t v[7];
 
-	return p && sscanf(p, "/target%*u:%*u:%*u/%*u:%u:%u:%llu", &s->channel,
-			   &s->target, &s->lun) == 3;
+	if (!p || !numbers(p, "/target#:#:#/#:#:#:#", v))
+		return false;
+	*s = (struct scsi){.channel = v[4], .target = v[5], .lun = v[6]};
+	return true;
 }
 
 /* ---- the index of a port among its siblings ---- */
@@ -146,7 +172,7 @@ static bool by_virtio(const struct place *p)
 	p->a->bus_type = v_str("scsi");
 	p->a->bus = V_INT(s.channel);
 	p->a->target = V_INT(s.target);
-	p->a->unit = V_INT((int64_t)s.lun);
+	p->a->unit = V_INT(s.lun);
 	return true;
 }
 
@@ -191,16 +217,15 @@ static const struct driver *driver_of(struct inspector *in, const char *path, si
 /* "0000:00:05.0" at P, to the end of the element. */
 static bool pci_function(const char *p, struct msg_pci_address *pci)
 {
-	unsigned int domain, bus, slot, function;
-	int used = 0;
+	int64_t v[4];
+	const char *end = numbers(p, "@:@:@.@", v);
 
-	if (sscanf(p, "%8x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &used) != 4 ||
-	    p[used] != '/')
+	if (!end || *end != '/')
 		return false;
-	*pci = (struct msg_pci_address){.domain = V_INT(domain),
-					.bus = V_INT(bus),
-					.slot = V_INT(slot),
-					.function = V_INT(function)};
+	*pci = (struct msg_pci_address){.domain = V_INT(v[0]),
+					.bus = V_INT(v[1]),
+					.slot = V_INT(v[2]),
+					.function = V_INT(v[3])};
 	return true;
 }
 
@@ -234,19 +259,18 @@ static bool on_virtio(const struct place *p)
 static bool on_css(const struct place *p)
 {
 	const char *at = strstr(p->path, "/devices/css");
-	unsigned int cssid, ssid, subchno, devno;
 	struct msg_ccw_address *ccw;
+	int64_t v[7];
 
-	if (sscanf(at, "/devices/css%*x/%x.%x.%x/%*x.%*x.%x/", &cssid, &ssid, &subchno,
-		   &devno) != 4)
+	if (!numbers(at, "/devices/css@/@.@.@/@.@.@/", v))
 		return false;
 	ccw = arena_take(&p->in->arena, sizeof(*ccw));
 	if (!ccw)
 		return false;
-	*ccw = (struct msg_ccw_address){.cssid = V_INT(cssid),
-					.ssid = V_INT(ssid),
-					.subchno = V_INT(subchno),
-					.devno = V_INT(devno)};
+	*ccw = (struct msg_ccw_address){.cssid = V_INT(v[1]),
+					.ssid = V_INT(v[2]),
+					.subchno = V_INT(v[3]),
+					.devno = V_INT(v[6])};
 	p->a->ccw_address = (struct v_obj){.v = ccw, .set = true};
 	if (element(at, "virtio"))
 		on_virtio(p);

@@ -35,8 +35,8 @@ struct net_ops {
 
 struct inspector {
 	struct sys sys;
-	const char *os_release;   /* QGA_OS_RELEASE, or NULL */
-	const char *tz;           /* TZ, or NULL */
+	const char *os_release; /* QGA_OS_RELEASE, or NULL */
+	const char *tz;         /* TZ, or NULL */
 	const struct net_ops *net;
 	int route;                /* socket to the kernel, NETLINK_ROUTE; or -1 */
 	uint32_t route_seq;       /* number of the last question there */

@@ -74,25 +74,32 @@ static int ask(struct inspector *in, uint16_t type, uint32_t seq)
 	return in->net->send(in->route, &msg) < 0 ? -1 : 0;
 }
 
-/* One message of the kernel. 0, or -1 with errno. */
-static int message(struct dump *d, const struct nlmsghdr *m)
+/* The last message tells how the dump went: it may fail after its first part. */
+static int last(const struct nlmsghdr *m)
 {
 	int error;
 
+	if (m->nlmsg_len < NLMSG_LENGTH(sizeof(error)))
+		return errno = EBADMSG, -1;
+	memcpy(&error, NLMSG_DATA(m), sizeof(error));
+	if (error < 0)
+		return errno = -error, -1;
+	/* An error of 0 acknowledges a change; we asked for none. */
+	return m->nlmsg_type == NLMSG_DONE ? 0 : (errno = EBADMSG, -1);
+}
+
+/* One message of the kernel. 0, or -1 with errno. */
+static int message(struct dump *d, const struct nlmsghdr *m)
+{
 	if (m->nlmsg_seq != d->seq)
 		return 0; /* left over from a question that was given up */
 	d->changed |= m->nlmsg_flags & NLM_F_DUMP_INTR;
-	if (m->nlmsg_type == NLMSG_DONE) {
+	if (m->nlmsg_type == NLMSG_DONE || m->nlmsg_type == NLMSG_ERROR) {
 		d->done = true;
-	} else if (m->nlmsg_type == NLMSG_ERROR) {
-		d->done = true;
-		if (m->nlmsg_len < NLMSG_LENGTH(sizeof(error)))
-			return errno = EBADMSG, -1;
-		memcpy(&error, NLMSG_DATA(m), sizeof(error));
-		return errno = error < 0 ? -error : EBADMSG, -1;
-	} else if (d->result == 0) {
-		d->result = d->each(d->arg, m);
+		return last(m);
 	}
+	if (d->result == 0)
+		d->result = d->each(d->arg, m);
 	return 0;
 }
 

@@ -44,6 +44,20 @@ static struct v_str v4_address(struct inspector *in, uint64_t word)
 	return inspect_text(in, "%s", text);
 }
 
+/* Older kernels (until 2024) write a metric above INT32_MAX as a negative number. */
+static bool v4_number(struct text word, size_t column, uint64_t *v)
+{
+	const bool negative = column == V4_METRIC && word.p < word.end && *word.p == '-';
+
+	word.p += negative;
+	if (!text_u64(word, v4_base[column], v) ||
+	    *v > (negative ? -(int64_t)INT32_MIN : UINT32_MAX))
+		return false;
+	if (negative)
+		*v = (uint32_t)(0 - *v);
+	return true;
+}
+
 int route_ipv4(struct inspector *in, struct text line, struct msg_net_route *r)
 {
 	uint64_t v[V4_COLUMNS];
@@ -52,8 +66,7 @@ int route_ipv4(struct inspector *in, struct text line, struct msg_net_route *r)
 	if (!text_word(&line, &name))
 		return 0;
 	for (size_t i = 0; i < V4_COLUMNS; i++)
-		if (!text_word(&line, &word) || !text_u64(word, v4_base[i], &v[i]) ||
-		    v[i] > UINT32_MAX)
+		if (!text_word(&line, &word) || !v4_number(word, i, &v[i]))
 			return 0;
 	*r = (struct msg_net_route){
 		.iface = text_str(name),
@@ -145,8 +158,10 @@ int route_ipv6(struct inspector *in, struct text line, struct msg_net_route *r)
 			inspect_text(in, "%u", (unsigned int)v[V6_DESTINATION_LEN]),
 		.srcprefixlen = inspect_text(in, "%u", (unsigned int)v[V6_SOURCE_LEN]),
 	};
-	return destination.set && source.set && nexthop.set && r->srcprefixlen.set ? 1
-										   : -1;
+	if (!destination.set || !source.set || !nexthop.set || !r->desprefixlen.set ||
+	    !r->srcprefixlen.set)
+		return -1;
+	return 1;
 }
 
 /* ---- the answer ---- */

@@ -408,99 +408,99 @@ enum audit_class {
  * release and a number that is used twice does not compile. The order is that of the
  * schema; guest-info lists it so.
  */
-#define OP_TABLE(X)                                                                      \
-	X(sync_delimited, 1, "guest-sync-delimited", sync, integer, BY_FRONTEND,         \
-	  GROUP_SESSION, CAPS_NONE, OPF_FROZEN_OK, 0, AUDIT_COUNT)                       \
-	X(sync, 2, "guest-sync", sync, integer, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,   \
-	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                 \
-	X(ping, 3, "guest-ping", empty, empty, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,    \
-	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                 \
-	X(get_time, 4, "guest-get-time", empty, integer, BY_INSPECTOR, GROUP_INFO,       \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
-	X(set_time, 5, "guest-set-time", set_time, empty, BY_NOBODY, GROUP_TIME,         \
-	  CAPS_TIME, OPF_MUTATES, 30, AUDIT_ACT)                                         \
-	X(info, 6, "guest-info", empty, info, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,     \
-	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                 \
-	X(shutdown, 7, "guest-shutdown", shutdown, empty, BY_NOBODY, GROUP_POWER,        \
-	  CAPS_BOOT, OPF_MUTATES | OPF_NO_REPLY, 30, AUDIT_ACT)                          \
-	X(file_open, 8, "guest-file-open", file_open, integer, BY_NOBODY, GROUP_FILE,    \
-	  CAPS_FILE, OPF_MUTATES, 30, AUDIT_ACT)                                         \
-	X(file_close, 9, "guest-file-close", file_handle, empty, BY_NOBODY, GROUP_FILE,  \
-	  CAPS_NONE, OPF_MUTATES, 30, AUDIT_ACT)                                         \
-	X(file_read, 10, "guest-file-read", file_read, file_read_result, BY_NOBODY,      \
-	  GROUP_FILE_READ, CAPS_NONE, 0, 60, AUDIT_READ)                                 \
-	X(file_write, 11, "guest-file-write", file_write, file_write_result, BY_NOBODY,  \
-	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                       \
-	X(file_seek, 12, "guest-file-seek", file_seek, file_seek_result, BY_NOBODY,      \
-	  GROUP_FILE, CAPS_NONE, 0, 30, AUDIT_READ)                                      \
-	X(file_flush, 13, "guest-file-flush", file_handle, empty, BY_NOBODY,             \
-	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                       \
-	X(fsfreeze_status, 14, "guest-fsfreeze-status", empty, text, BY_NOBODY,          \
-	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 10, AUDIT_READ)                        \
-	X(fsfreeze_freeze, 15, "guest-fsfreeze-freeze", empty, integer, BY_NOBODY,       \
-	  GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)                         \
-	X(fsfreeze_freeze_list, 16, "guest-fsfreeze-freeze-list", freeze_list, integer,  \
-	  BY_NOBODY, GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)              \
-	X(fsfreeze_thaw, 17, "guest-fsfreeze-thaw", empty, integer, BY_NOBODY,           \
-	  GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES | OPF_FROZEN_OK, 180, AUDIT_ACT)         \
-	X(fstrim, 18, "guest-fstrim", fstrim, trim_result, BY_NOBODY, GROUP_TRIM,        \
-	  CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)                                       \
-	X(suspend_disk, 19, "guest-suspend-disk", empty, empty, BY_NOBODY,               \
-	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)           \
-	X(suspend_ram, 20, "guest-suspend-ram", empty, empty, BY_NOBODY, GROUP_SUSPEND,  \
-	  CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)                          \
-	X(suspend_hybrid, 21, "guest-suspend-hybrid", empty, empty, BY_NOBODY,           \
-	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)           \
-	X(network_get_interfaces, 22, "guest-network-get-interfaces", empty,             \
-	  net_interfaces, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)           \
-	X(get_vcpus, 23, "guest-get-vcpus", empty, vcpus, BY_INSPECTOR, GROUP_INFO,      \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
-	X(set_vcpus, 24, "guest-set-vcpus", set_vcpus, integer, BY_NOBODY,               \
-	  GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                          \
-	X(get_disks, 25, "guest-get-disks", empty, disks, BY_INSPECTOR, GROUP_INFO,         \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
-	X(get_fsinfo, 26, "guest-get-fsinfo", empty, fsinfos, BY_INSPECTOR, GROUP_INFO,     \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
-	X(set_user_password, 27, "guest-set-user-password", set_password, empty,         \
-	  BY_NOBODY, GROUP_PASSWORD, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)              \
-	X(get_memory_blocks, 28, "guest-get-memory-blocks", empty, memory_blocks,        \
-	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                        \
-	X(set_memory_blocks, 29, "guest-set-memory-blocks", set_memory_blocks,           \
-	  memory_block_results, BY_NOBODY, GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 120,   \
-	  AUDIT_ACT)                                                                     \
-	X(get_memory_block_info, 30, "guest-get-memory-block-info", empty,               \
-	  memory_block_info, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)     \
-	X(exec_status, 31, "guest-exec-status", exec_status, exec_status_result,         \
-	  BY_NOBODY, GROUP_EXEC, CAPS_NONE, 0, 30, AUDIT_READ)                           \
-	X(exec, 32, "guest-exec", exec, exec_result, BY_NOBODY, GROUP_EXEC, CAPS_NONE,   \
-	  OPF_MUTATES, 30, AUDIT_ACT)                                                    \
-	X(get_host_name, 33, "guest-get-host-name", empty, host_name, BY_INSPECTOR,      \
-	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
-	X(get_users, 34, "guest-get-users", empty, users, BY_INSPECTOR, GROUP_INFO,      \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
-	X(get_timezone, 35, "guest-get-timezone", empty, timezone, BY_INSPECTOR,         \
-	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
-	X(get_osinfo, 36, "guest-get-osinfo", empty, osinfo, BY_INSPECTOR, GROUP_INFO,   \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
-	X(get_devices, 37, "guest-get-devices", empty, devices, BY_NOBODY, GROUP_INFO,   \
-	  CAPS_NONE, OPF_ELSEWHERE, 10, AUDIT_READ)                                      \
-	X(ssh_get_authorized_keys, 38, "guest-ssh-get-authorized-keys", ssh_user,        \
-	  ssh_keys, BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, 0, 30, AUDIT_ACT)              \
-	X(ssh_add_authorized_keys, 39, "guest-ssh-add-authorized-keys", ssh_add, empty,  \
-	  BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, OPF_MUTATES, 30, AUDIT_ACT)              \
-	X(ssh_remove_authorized_keys, 40, "guest-ssh-remove-authorized-keys",            \
-	  ssh_remove, empty, BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, OPF_MUTATES, 30,      \
-	  AUDIT_ACT)                                                                     \
-	X(get_diskstats, 41, "guest-get-diskstats", empty, disk_stats, BY_INSPECTOR,     \
-	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
-	X(get_cpustats, 42, "guest-get-cpustats", empty, cpu_stats, BY_INSPECTOR,        \
-	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
-	X(network_get_route, 43, "guest-network-get-route", empty, net_routes,           \
-	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                           \
-	X(get_load, 44, "guest-get-load", empty, load, BY_INSPECTOR, GROUP_INFO,         \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
-	X(disk_smart, 45, "guest-get-disks smart", empty, question, BY_CHILD, 0,         \
-	  CAPS_ADMIN, OPF_PART, 5, AUDIT_READ)                                           \
+#define OP_TABLE(X)                                                                     \
+	X(sync_delimited, 1, "guest-sync-delimited", sync, integer, BY_FRONTEND,        \
+	  GROUP_SESSION, CAPS_NONE, OPF_FROZEN_OK, 0, AUDIT_COUNT)                      \
+	X(sync, 2, "guest-sync", sync, integer, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,  \
+	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                \
+	X(ping, 3, "guest-ping", empty, empty, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,   \
+	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                \
+	X(get_time, 4, "guest-get-time", empty, integer, BY_INSPECTOR, GROUP_INFO,      \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
+	X(set_time, 5, "guest-set-time", set_time, empty, BY_NOBODY, GROUP_TIME,        \
+	  CAPS_TIME, OPF_MUTATES, 30, AUDIT_ACT)                                        \
+	X(info, 6, "guest-info", empty, info, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,    \
+	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                \
+	X(shutdown, 7, "guest-shutdown", shutdown, empty, BY_NOBODY, GROUP_POWER,       \
+	  CAPS_BOOT, OPF_MUTATES | OPF_NO_REPLY, 30, AUDIT_ACT)                         \
+	X(file_open, 8, "guest-file-open", file_open, integer, BY_NOBODY, GROUP_FILE,   \
+	  CAPS_FILE, OPF_MUTATES, 30, AUDIT_ACT)                                        \
+	X(file_close, 9, "guest-file-close", file_handle, empty, BY_NOBODY, GROUP_FILE, \
+	  CAPS_NONE, OPF_MUTATES, 30, AUDIT_ACT)                                        \
+	X(file_read, 10, "guest-file-read", file_read, file_read_result, BY_NOBODY,     \
+	  GROUP_FILE_READ, CAPS_NONE, 0, 60, AUDIT_READ)                                \
+	X(file_write, 11, "guest-file-write", file_write, file_write_result, BY_NOBODY, \
+	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                      \
+	X(file_seek, 12, "guest-file-seek", file_seek, file_seek_result, BY_NOBODY,     \
+	  GROUP_FILE, CAPS_NONE, 0, 30, AUDIT_READ)                                     \
+	X(file_flush, 13, "guest-file-flush", file_handle, empty, BY_NOBODY,            \
+	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                      \
+	X(fsfreeze_status, 14, "guest-fsfreeze-status", empty, text, BY_NOBODY,         \
+	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 10, AUDIT_READ)                       \
+	X(fsfreeze_freeze, 15, "guest-fsfreeze-freeze", empty, integer, BY_NOBODY,      \
+	  GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)                        \
+	X(fsfreeze_freeze_list, 16, "guest-fsfreeze-freeze-list", freeze_list, integer, \
+	  BY_NOBODY, GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)             \
+	X(fsfreeze_thaw, 17, "guest-fsfreeze-thaw", empty, integer, BY_NOBODY,          \
+	  GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES | OPF_FROZEN_OK, 180, AUDIT_ACT)        \
+	X(fstrim, 18, "guest-fstrim", fstrim, trim_result, BY_NOBODY, GROUP_TRIM,       \
+	  CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)                                      \
+	X(suspend_disk, 19, "guest-suspend-disk", empty, empty, BY_NOBODY,              \
+	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)          \
+	X(suspend_ram, 20, "guest-suspend-ram", empty, empty, BY_NOBODY, GROUP_SUSPEND, \
+	  CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)                         \
+	X(suspend_hybrid, 21, "guest-suspend-hybrid", empty, empty, BY_NOBODY,          \
+	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)          \
+	X(network_get_interfaces, 22, "guest-network-get-interfaces", empty,            \
+	  net_interfaces, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)       \
+	X(get_vcpus, 23, "guest-get-vcpus", empty, vcpus, BY_INSPECTOR, GROUP_INFO,     \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
+	X(set_vcpus, 24, "guest-set-vcpus", set_vcpus, integer, BY_NOBODY,              \
+	  GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                         \
+	X(get_disks, 25, "guest-get-disks", empty, disks, BY_INSPECTOR, GROUP_INFO,     \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
+	X(get_fsinfo, 26, "guest-get-fsinfo", empty, fsinfos, BY_INSPECTOR, GROUP_INFO, \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
+	X(set_user_password, 27, "guest-set-user-password", set_password, empty,        \
+	  BY_NOBODY, GROUP_PASSWORD, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)             \
+	X(get_memory_blocks, 28, "guest-get-memory-blocks", empty, memory_blocks,       \
+	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                       \
+	X(set_memory_blocks, 29, "guest-set-memory-blocks", set_memory_blocks,          \
+	  memory_block_results, BY_NOBODY, GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 120,  \
+	  AUDIT_ACT)                                                                    \
+	X(get_memory_block_info, 30, "guest-get-memory-block-info", empty,              \
+	  memory_block_info, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)    \
+	X(exec_status, 31, "guest-exec-status", exec_status, exec_status_result,        \
+	  BY_NOBODY, GROUP_EXEC, CAPS_NONE, 0, 30, AUDIT_READ)                          \
+	X(exec, 32, "guest-exec", exec, exec_result, BY_NOBODY, GROUP_EXEC, CAPS_NONE,  \
+	  OPF_MUTATES, 30, AUDIT_ACT)                                                   \
+	X(get_host_name, 33, "guest-get-host-name", empty, host_name, BY_INSPECTOR,     \
+	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
+	X(get_users, 34, "guest-get-users", empty, users, BY_INSPECTOR, GROUP_INFO,     \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
+	X(get_timezone, 35, "guest-get-timezone", empty, timezone, BY_INSPECTOR,        \
+	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
+	X(get_osinfo, 36, "guest-get-osinfo", empty, osinfo, BY_INSPECTOR, GROUP_INFO,  \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
+	X(get_devices, 37, "guest-get-devices", empty, devices, BY_NOBODY, GROUP_INFO,  \
+	  CAPS_NONE, OPF_ELSEWHERE, 10, AUDIT_READ)                                     \
+	X(ssh_get_authorized_keys, 38, "guest-ssh-get-authorized-keys", ssh_user,       \
+	  ssh_keys, BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, 0, 30, AUDIT_ACT)             \
+	X(ssh_add_authorized_keys, 39, "guest-ssh-add-authorized-keys", ssh_add, empty, \
+	  BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, OPF_MUTATES, 30, AUDIT_ACT)             \
+	X(ssh_remove_authorized_keys, 40, "guest-ssh-remove-authorized-keys",           \
+	  ssh_remove, empty, BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, OPF_MUTATES, 30,     \
+	  AUDIT_ACT)                                                                    \
+	X(get_diskstats, 41, "guest-get-diskstats", empty, disk_stats, BY_INSPECTOR,    \
+	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
+	X(get_cpustats, 42, "guest-get-cpustats", empty, cpu_stats, BY_INSPECTOR,       \
+	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
+	X(network_get_route, 43, "guest-network-get-route", empty, net_routes,          \
+	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                       \
+	X(get_load, 44, "guest-get-load", empty, load, BY_INSPECTOR, GROUP_INFO,        \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
+	X(disk_smart, 45, "guest-get-disks smart", empty, question, BY_CHILD, 0,        \
+	  CAPS_ADMIN, OPF_PART, 5, AUDIT_READ)                                          \
 	OP_TABLE_TEST(X)
 
 /*

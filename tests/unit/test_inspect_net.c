@@ -339,6 +339,17 @@ static void test_the_kernel_refuses(void **state)
 	assert_fails(*state, "network links: Operation not permitted");
 }
 
+/* It may also give up after a part of the table, and says so at the end. */
+static void test_the_kernel_gives_up(void **state)
+{
+	const int error = -ENOBUFS;
+	struct datagram *d = begin();
+
+	put_iface(d, 1, "lo", NULL, 0);
+	put_message(d, NLMSG_DONE, &error, sizeof(error));
+	assert_fails(*state, "network links: No buffer space available");
+}
+
 static void test_receiving_fails(void **state)
 {
 	kernel.fail = ENOBUFS;
@@ -494,6 +505,41 @@ static void test_routes_of_a_kernel_without_network(void **state)
 	assert_int_equal(f->e.cls, ERR_NOT_FOUND);
 }
 
+static void test_great_metrics(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t metric; /* -1: the line is none */
+	} cases[] = {
+		{"2147483647", INT32_MAX},
+		{"-2147483648", 1LL << 31},
+		{"-16769024", 4278198272},
+		{"-1", UINT32_MAX},
+		{"4294967295", UINT32_MAX},
+		{"-2147483649", -1},
+		{"4294967296", -1},
+		{"-", -1},
+		{"--1", -1},
+	};
+	struct fixture *f = *state;
+	char line[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const bool is_route = cases[i].metric >= 0;
+		const struct msg_net_route *r;
+
+		snprintf(line, sizeof(line), "eth0\t0\t0\t1\t0\t0\t%s\t0\t0\t0\t0\n",
+			 cases[i].text);
+		put(f, "proc/net/route", line);
+		r = routes(f, is_route);
+		if (is_route)
+			assert_int_equal(r[0].metric.v, cases[i].metric);
+	}
+	/* No other number has a sign. */
+	put(f, "proc/net/route", "eth0\t0\t0\t1\t-1\t0\t0\t0\t0\t0\t0\n");
+	routes(f, 0);
+}
+
 static void test_lines_that_are_no_routes(void **state)
 {
 	struct fixture *f = *state;
@@ -539,6 +585,7 @@ int main(void)
 		NET(test_a_network_without_rest),
 		NET(test_not_from_the_kernel),
 		NET(test_the_kernel_refuses),
+		NET(test_the_kernel_gives_up),
 		NET(test_receiving_fails),
 		NET(test_without_a_socket),
 		NET(test_cut_datagram),
@@ -548,6 +595,7 @@ int main(void)
 		TEST(test_routes),
 		TEST(test_routes_without_ipv6),
 		TEST(test_routes_of_a_kernel_without_network),
+		TEST(test_great_metrics),
 		TEST(test_lines_that_are_no_routes),
 		TEST(test_many_routes),
 	};

@@ -98,7 +98,7 @@ static int each_disk(void *arg, const char *name, unsigned char type)
 	copy = arena_take(&h->arena, strlen(name) + 1);
 	if (!smart || !copy)
 		return 1;
-	strcpy(copy, name);
+	memcpy(copy, name, strlen(name) + 1);
 	*smart = smart_of(log);
 	disks[h->disks.n++] = (struct msg_disk_health){
 		.name = v_str(copy),
