@@ -104,6 +104,8 @@ static void client_gone(struct frontend *f)
 	client_left(f);
 }
 
+static int serve(struct frontend *f, int fd);
+
 static int disconnect(struct frontend *f)
 {
 	struct channel *c = &f->channel;
@@ -113,6 +115,8 @@ static int disconnect(struct frontend *f)
 	loop_remove(&f->loop, &c->link);
 	close_p(&fd);
 	c->eof = false;
+	if (c->next >= 0)
+		return serve(f, TAKE_FD(c->next));
 	return loop_events(&f->loop, &c->listener, EPOLLIN);
 }
 
@@ -343,9 +347,25 @@ static int turn_away(struct frontend *f, const struct sockaddr_vm *addr)
 	return 0;
 }
 
+/* FD is ours. One client at a time; the next one waits without an answer (protocol 1.1).
+ */
+static int serve(struct frontend *f, int fd)
+{
+	struct channel *c = &f->channel;
+
+	if (loop_add(&f->loop, &c->link, fd, EPOLLIN, link_event) < 0) {
+		close_p(&fd);
+		return -1;
+	}
+	/* Where some are turned away, nobody of these waits for a client to end. */
+	return loop_events(&f->loop, &c->listener,
+			   c->kind == CHANNEL_VSOCK ? EPOLLIN : 0);
+}
+
 static int listener_event(struct source *s, uint32_t events)
 {
 	struct frontend *f = CONTAINER_OF(s, struct frontend, channel.listener);
+	struct channel *c = &f->channel;
 	struct sockaddr_vm addr = {0};
 	socklen_t len = sizeof(addr);
 	CLEANUP(close_p)
@@ -356,12 +376,11 @@ static int listener_event(struct source *s, uint32_t events)
 	/* Out of descriptors: it would be asked again at once, for ever. */
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE ? -1 : 0;
-	if (!channel_may_serve(f->channel.kind, &addr))
+	if (!channel_may_serve(c->kind, &addr))
 		return turn_away(f, &addr);
-	if (loop_add(&f->loop, &f->channel.link, fd, EPOLLIN, link_event) < 0)
-		return -1;
-	TAKE_FD(fd);
-	/* One client at a time; the next waits in the backlog (protocol 1.1). */
+	if (c->link.fd < 0)
+		return serve(f, TAKE_FD(fd));
+	c->next = TAKE_FD(fd);
 	return loop_events(&f->loop, s, 0);
 }
 
@@ -376,7 +395,7 @@ int channel_init(struct frontend *f, int fd, enum channel_kind kind)
 
 	c->kind = kind;
 	c->port = kind == CHANNEL_PORT || kind == CHANNEL_SERIAL;
-	c->link.fd = c->listener.fd = -1;
+	c->link.fd = c->listener.fd = c->next = -1;
 	c->out = wbuf_growing(OUT_MAX);
 	if (c->port && timer_init(&f->loop, &c->doubt, on_doubt) < 0)
 		return -1;

@@ -96,6 +96,7 @@ enum channel_kind {
 struct channel {
 	struct source listener; /* fd -1 for a port */
 	struct source link;     /* port or connection; fd -1 while there is none */
+	int next;               /* vsock: the host's next connection, or -1 */
 	enum channel_kind kind;
 	bool port; /* it stays: CHANNEL_PORT or CHANNEL_SERIAL */
 	enum host host;

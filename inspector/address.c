@@ -6,11 +6,20 @@
  * May touch: these, read-only; the arena
  * Must not:  recurse without a bound
  *
- * Protocol 3.30. The answers are the reference's, which hosts map to their disks; but for
- * virtio-scsi on PCI, where the reference leaves out the target, so that two disks have
- * one address (protocol 5.5 no. 47).
+ * Protocol 3.30. The answers are the reference's, which hosts map to their disks. Where
+ * it knows less than there is to know, ours has more:
+ *
+ * - virtio-scsi on PCI has its target, without which two disks have one address (protocol
+ *   5.5 no. 47), and its channel;
+ * - an NVMe disk with several controllers has the place of the first;
+ * - a PCI host that is not at the top of the device tree, as on many ARM machines and on
+ *   Hyper-V, is one;
+ * - disks on the older USB controllers are on USB;
+ * - the ports of a controller are counted, however many there are.
  */
 #include <ctype.h>
+#include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "inspector/block.h"
@@ -19,8 +28,7 @@
 /* Device mapper on md on partitions and so on; deeper is a loop. */
 #define DEPTH_MAX 8
 
-/* Ports or hosts of one controller that are told apart. */
-#define SIBLINGS_MAX 8
+#define NVME_SUBSYSTEM "/nvme-subsystem/"
 
 /* ---- elements of a path ---- */
 
@@ -82,18 +90,18 @@ static bool scsi_of(const char *path, struct scsi *s)
 
 struct siblings {
 	const char *prefix; /* "ata" or "host" */
-	uint64_t number[SIBLINGS_MAX];
-	size_t n;
+	uint64_t own;
+	int64_t before;
 };
 
 static int each_sibling(void *arg, const char *name, unsigned char type)
 {
 	struct siblings *s = arg;
+	uint64_t number;
 
 	(void)type;
-	if (s->n < SIBLINGS_MAX &&
-	    text_numbered(text_of(name, strlen(name)), s->prefix, &s->number[s->n]))
-		s->n++;
+	if (text_numbered(text_of(name, strlen(name)), s->prefix, &number))
+		s->before += number < s->own;
 	return 0;
 }
 
@@ -103,20 +111,18 @@ static bool port_index(struct inspector *in, const char *path, int64_t *index)
 	struct siblings s = {.prefix = "ata"};
 	const char *at = element(path, s.prefix);
 	char dir[BLOCK_PATH_MAX];
-	uint64_t own;
 
 	if (!at) {
 		s.prefix = "host";
 		at = element(path, s.prefix);
 	}
-	if (!at || !text_numbered(text_of(at + 1, strcspn(at + 1, "/")), s.prefix, &own))
+	if (!at ||
+	    !text_numbered(text_of(at + 1, strcspn(at + 1, "/")), s.prefix, &s.own))
 		return false;
 	snprintf(dir, sizeof(dir), "%.*s", (int)(at - path), path);
 	if (sys_list(&in->sys, dir, each_sibling, &s) < 0)
 		return false;
-	*index = 0;
-	for (size_t i = 0; i < s.n; i++)
-		*index += s.number[i] < own;
+	*index = s.before;
 	return true;
 }
 
@@ -194,6 +200,8 @@ static const struct driver {
 	{"nvme", "nvme", by_itself},
 	{"xhci_hcd", "usb", by_itself},
 	{"ehci-pci", "usb", by_itself},
+	{"uhci_hcd", "usb", by_itself},
+	{"ohci-pci", "usb", by_itself},
 };
 
 /* The known driver that the device whose directory is the first LEN bytes of PATH has. */
@@ -232,9 +240,7 @@ static bool pci_function(const char *p, struct msg_pci_address *pci)
 /* The first function on the way, bridges included, that a known driver drives. */
 static bool on_pci(const struct place *p)
 {
-	const char *at = strchr(strstr(p->path, "/devices/pci") + 1, '/') + 1;
-
-	for (at = strchr(at, '/'); at; at = strchr(at + 1, '/')) {
+	for (const char *at = strstr(p->path, "/pci"); at; at = strchr(at + 1, '/')) {
 		const struct driver *driver;
 		struct msg_pci_address pci;
 
@@ -249,6 +255,37 @@ static bool on_pci(const struct place *p)
 		return driver->fill(p);
 	}
 	return false;
+}
+
+/*
+ * A name space that several controllers lead to belongs to a subsystem, which has links
+ * to them. It sits where the first of them does.
+ */
+static int each_controller(void *arg, const char *name, unsigned char type)
+{
+	uint64_t number, *first = arg;
+
+	if (type == DT_LNK && text_numbered(text_of(name, strlen(name)), "nvme", &number))
+		*first = number < *first ? number : *first;
+	return 0;
+}
+
+static bool on_nvme_subsystem(const struct place *p)
+{
+	const char *at = strstr(p->path, NVME_SUBSYSTEM) + strlen(NVME_SUBSYSTEM);
+	int len = (int)(at - p->path + (ptrdiff_t)strcspn(at, "/"));
+	char link[BLOCK_PATH_MAX + 32];
+	uint64_t first = UINT64_MAX;
+	struct block controller;
+
+	snprintf(link, sizeof(link), "%.*s", len, p->path);
+	if (sys_list(&p->in->sys, link, each_controller, &first) < 0 ||
+	    first == UINT64_MAX)
+		return false;
+	snprintf(link, sizeof(link), "%.*s/nvme%" PRIu64, len, p->path, first);
+	if (block_by_link(p->in, link, &controller) < 0)
+		return false;
+	return on_pci(&(struct place){p->in, controller.path, p->a});
 }
 
 static bool on_virtio(const struct place *p)
@@ -282,8 +319,9 @@ static const struct way {
 	const char *part;
 	bool (*fill)(const struct place *p);
 } ways[] = {
-	{"/devices/pci", on_pci},
+	{"/pci", on_pci},
 	{"/devices/css", on_css},
+	{NVME_SUBSYSTEM, on_nvme_subsystem},
 	{"/virtio", on_virtio},
 };
 

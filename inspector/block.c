@@ -111,7 +111,7 @@ static int keep_in(struct inspector *in, struct text t, struct v_str *to)
 }
 
 struct uevent {
-	struct text major, minor, name;
+	struct text major, minor, name, type;
 	char bytes[4096];
 };
 
@@ -121,14 +121,15 @@ static void read_uevent(struct inspector *in, const struct block *b, struct ueve
 	struct text t, line;
 	ssize_t len = -1;
 
-	u->major = u->minor = u->name = text_of("", 0);
+	u->major = u->minor = u->name = u->type = text_of("", 0);
 	if (below(b, "uevent", path))
 		len = sys_read_attr(&in->sys, path, u->bytes, sizeof(u->bytes));
 	t = text_of(u->bytes, len < 0 ? 0 : (size_t)len);
 	while (text_line(&t, &line))
 		if (!value_of(line, "MAJOR=", &u->major) &&
-		    !value_of(line, "MINOR=", &u->minor))
-			value_of(line, "DEVNAME=", &u->name);
+		    !value_of(line, "MINOR=", &u->minor) &&
+		    !value_of(line, "DEVNAME=", &u->name))
+			value_of(line, "DEVTYPE=", &u->type);
 }
 
 /* The entry of the udev database. 0; 1: there is none; -1: the arena is full. */
@@ -174,6 +175,19 @@ static int read_attr(struct inspector *in, const struct block *b, const char *na
 	return keep_in(in, t, to);
 }
 
+/* The kernel's, which it keeps with the whole disk. -1 if the arena is full. */
+static int read_serial(struct inspector *in, const struct block *b,
+		       const struct uevent *u, struct v_str *serial)
+{
+	struct block disk = *b;
+
+	if (text_is(u->type, "partition"))
+		*strrchr(disk.path, '/') = '\0';
+	if (read_attr(in, &disk, "serial", serial) < 0)
+		return -1;
+	return read_attr(in, &disk, "device/serial", serial);
+}
+
 int block_info(struct inspector *in, const struct block *b, struct block_info *info)
 {
 	struct uevent u;
@@ -192,10 +206,7 @@ int block_info(struct inspector *in, const struct block *b, struct block_info *i
 		return -1;
 	/* The reference knows a serial number from udev only; where udev does not run the
 	 * kernel's is better than none. */
-	if (r > 0 && (read_attr(in, b, "serial", &info->serial) < 0 ||
-		      read_attr(in, b, "device/serial", &info->serial) < 0))
-		return -1;
-	return 0;
+	return r > 0 ? read_serial(in, b, &u, &info->serial) : 0;
 }
 
 /* ---- what it is made of ---- */

@@ -7,7 +7,8 @@
  * Must not:  fail for IPv6 being off: such a guest has IPv4 routes (protocol 5.5 no. 48)
  *
  * Text, since the protocol's fields (use, refcnt, irtt) come from there; IPv4 is the main
- * table, IPv6 all tables (protocol 3.22).
+ * table, IPv6 all tables (protocol 3.22). The kernel gives a page at a time: of a longer
+ * table, a line may be lacking or come twice if routes change meanwhile.
  */
 #include "inspector/routes.h"
 

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -41,7 +42,10 @@ static int open_device(struct channel *c, struct err *e)
 	return TAKE_FD(fd);
 }
 
-/* Bytes as they are (protocol 1.1), and none that came before us. */
+/*
+ * Bytes as they are, 8 of 8 bits, no flow control (protocol 1.1), and none that came
+ * before us. Who may open the line, too (group dialout), may not do so while we have it.
+ */
 static int make_raw(int fd)
 {
 	struct termios t;
@@ -50,10 +54,12 @@ static int make_raw(int fd)
 		return -1;
 	cfmakeraw(&t);
 	cfsetspeed(&t, B38400);
-	t.c_cflag |= CREAD | CLOCAL;
+	t.c_iflag = 0;
+	t.c_cflag &= ~(tcflag_t)(CSTOPB | CRTSCTS);
+	t.c_cflag |= CREAD | CLOCAL; /* no modem that could hang up */
 	t.c_cc[VMIN] = 1;
 	t.c_cc[VTIME] = 0;
-	if (tcflush(fd, TCIFLUSH) < 0)
+	if (ioctl(fd, TIOCEXCL) < 0 || tcflush(fd, TCIFLUSH) < 0)
 		return -1;
 	return tcsetattr(fd, TCSANOW, &t);
 }
@@ -69,26 +75,27 @@ static int open_serial(struct channel *c, struct err *e)
 	return TAKE_FD(fd);
 }
 
-/* Does somebody listen there? 0 if nobody does, or -1 with errno. */
+/*
+ * Does somebody have that socket? 0 if nobody does, or -1 with errno. Asked by a socket
+ * of another type than an agent's, so as not to take a place in its backlog.
+ */
 static int probe(const struct sockaddr_un *addr)
 {
-	CLEANUP(close_p)
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CLEANUP(close_p) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
 	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
 		if (errno == ECONNREFUSED)
 			return 0;
-		/* EAGAIN: its backlog is full. EPROTOTYPE: it is of another type. */
-		if (errno != EAGAIN && errno != EPROTOTYPE)
+		if (errno != EPROTOTYPE)
 			return -1;
 	}
 	errno = EADDRINUSE;
 	return -1;
 }
 
-/* Make room for our node: only a socket that nobody listens on is removed. */
+/* Make room for our node: only a socket that nobody has is removed. */
 static int clear_path(const struct channel *c, const struct sockaddr_un *addr,
 		      struct err *e)
 {
@@ -190,25 +197,34 @@ static int option_of(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &v, &len) < 0 ? -1 : v;
 }
 
-/* What the manager said, which holds for this process only. */
-static int inherited_count(void)
+/* How many descriptors are for us. Said to this process alone, so it is forgotten. */
+static int inherited_count(uint32_t *count, struct err *e)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	bool ours = pid && fds && strtol(pid, NULL, 10) == getpid();
-	int n = ours ? (int)strtol(fds, NULL, 10) : 0;
+	const char *number = fds;
+	bool valid = true;
+	uint32_t ours = 0;
 
+	*count = 0;
+	if (fds && pid && number_until(&pid, '\0', INT32_MAX, &ours) &&
+	    ours == (uint32_t)getpid())
+		valid = number_until(&number, '\0', INT32_MAX, count);
+	if (!valid)
+		err_set(e, ERR_GENERIC, "LISTEN_FDS '%s' is no number", fds);
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
-	return n;
+	return valid ? 0 : -1;
 }
 
 int channel_inherit(struct channel *c, struct err *e)
 {
-	int n = inherited_count();
 	int family = option_of(INHERITED_FD, SO_DOMAIN);
+	uint32_t n;
 
-	if (n <= 0)
+	if (inherited_count(&n, e) < 0)
+		return -1;
+	if (n == 0)
 		return 0;
 	if (n > 1)
 		return err_set(e, ERR_GENERIC, "only supports listening on one socket");
@@ -248,10 +264,17 @@ int channel_open(struct channel *c, struct err *e)
 	return 0;
 }
 
+/* A serial line that somebody else keeps open would remain ours alone (make_raw). */
+static void let_go(struct channel *c)
+{
+	ioctl(c->fd, TIOCNXCL); /* what is no line refuses, which is fine */
+	close_p(&c->fd);
+}
+
 void channel_drop(struct channel *c)
 {
 	if (!c->method->listens)
-		close_p(&c->fd);
+		let_go(c);
 }
 
 void channel_done(struct channel *c)
@@ -261,5 +284,5 @@ void channel_done(struct channel *c)
 	if (c->node_ino && lstat(c->path, &st) == 0 && st.st_dev == c->node_dev &&
 	    st.st_ino == c->node_ino)
 		unlink(c->path);
-	close_p(&c->fd);
+	let_go(c);
 }

@@ -33,6 +33,9 @@ static const char child_messages[CHILD_COUNT] = {
 	[CHILD_FRONTEND] = LAUNCH_MSG_FRONTEND,
 };
 
+/* Of channel_errnum: no reason told since it was open. */
+#define NEVER_TOLD (-1)
+
 int say(const char *fmt, ...)
 {
 	char line[ERR_DESC_MAX + 128];
@@ -193,6 +196,29 @@ static bool may_start(const struct child *c)
 	return id_of(c) == CHILD_WORKER || s->child[CHILD_WORKER].socket.fd >= 0;
 }
 
+/*
+ * May the channel be free in a moment? Of an agent that was killed, the frontend may
+ * still be on its way out when the next agent starts. (EMFILE: a busy port of older
+ * kernels.)
+ */
+static bool may_come_free(struct supervisor *s, int errnum)
+{
+	if (s->channel.was_open ||
+	    (errnum != EBUSY && errnum != EADDRINUSE && errnum != EMFILE))
+		return false;
+	if (!s->busy_since_ms)
+		s->busy_since_ms = now_ms();
+	return now_ms() - s->busy_since_ms < BUSY_MS;
+}
+
+/* Each reason once: a port can be away for weeks. */
+static void tell_channel(struct supervisor *s, const struct err *e)
+{
+	if (s->verbose || e->errnum != s->channel_errnum)
+		say("%s", e->desc);
+	s->channel_errnum = e->errnum;
+}
+
 /* 1 if the channel is open, 0 if it will be tried again, negative to end. */
 static int need_channel(struct child *frontend)
 {
@@ -200,11 +226,19 @@ static int need_channel(struct child *frontend)
 	uint32_t delay;
 	struct err e;
 
-	if (channel_open(&s->channel, &e) == 0)
+	if (channel_open(&s->channel, &e) == 0) {
+		s->channel_errnum = NEVER_TOLD;
 		return 1;
-	say("%s", e.desc);
-	if (!s->channel.was_open && !s->retry)
+	}
+	if (may_come_free(s, e.errnum))
+		return timer_arm_ms(&frontend->timer, BUSY_STEP_MS);
+	tell_channel(s, &e);
+	/* Without an errno it is what we were told that is wrong, and will remain so. */
+	if (!s->channel.was_open && (!s->retry || !e.errnum))
 		return supervisor_stop(s, EXIT_FAILURE);
+	/* A manager gives up on who is not ready in time, unless told to wait. */
+	if (!s->announced)
+		notify_manager("EXTEND_TIMEOUT_USEC=30000000");
 	delay = backoff_next(&s->reopen, now_ms());
 	return timer_arm_ms(&frontend->timer, delay);
 }
@@ -429,6 +463,7 @@ int supervisor_init(struct supervisor *s)
 	    timer_init(&s->loop, &s->stop_timer, on_stop_timer) < 0)
 		return -1;
 	s->reopen.max_ms = REOPEN_MAX_MS;
+	s->channel_errnum = NEVER_TOLD;
 	for (int i = 0; i < CHILD_COUNT; i++) {
 		struct child *c = &s->child[i];
 

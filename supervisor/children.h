@@ -18,6 +18,10 @@
  * hang up. Either way a hang-up means that the program must go, by itself within
  * HANGUP_MS or else by SIGKILL. So the end of the worker ends the others, and closing
  * our end to the worker ends all.
+ *
+ * A channel that cannot be opened ends us with status 1 if it never was open, unless told
+ * to retry; later it is tried again, with a back-off, until it can. One that is in use is
+ * given BUSY_MS first.
  */
 #ifndef POSTERN_SUPERVISOR_CHILDREN_H
 #define POSTERN_SUPERVISOR_CHILDREN_H
@@ -34,7 +38,9 @@
 #define READY_MS      10000 /* for a worker to be ready */
 #define STOP_MS       2000  /* for all to end after a request to stop */
 #define RETRY_MAX_MS  10000 /* longest delay between two starts of a program */
-#define REOPEN_MAX_MS 5000  /* longest delay between two tries to open the port again */
+#define REOPEN_MAX_MS 5000  /* longest delay between two tries to open the channel */
+#define BUSY_MS       500   /* for who had the channel before us to let it go */
+#define BUSY_STEP_MS  20    /* between two looks whether it did */
 
 enum child_id { CHILD_WORKER, CHILD_INSPECTOR, CHILD_FRONTEND, CHILD_COUNT };
 
@@ -60,12 +66,14 @@ struct supervisor {
 	struct child child[CHILD_COUNT];
 	struct channel channel;
 	struct backoff reopen;
+	int channel_errnum;     /* why it could not be opened, as was told last */
+	uint64_t busy_since_ms; /* that somebody else has it; 0: nobody had */
 	struct timer stop_timer;
 	const char *profile;
 	uint64_t commands; /* that the lists leave, by number in ipc/ops.h; ~0: no list */
 	int audit;
 	bool verbose;
-	bool retry;     /* a first try to open the channel that fails is not the last */
+	bool retry;     /* also a channel that was never open is tried again */
 	bool ready;     /* the worker that runs now said so */
 	bool announced; /* the frontend was started once: clients are answered */
 	bool stopping;

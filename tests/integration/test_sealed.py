@@ -76,7 +76,10 @@ def descriptors(pid, names):
     kinds = sockets()
     found = {}
     for n in os.listdir(f"/proc/{pid}/fd"):
-        target = os.readlink(f"/proc/{pid}/fd/{n}")
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{n}")
+        except FileNotFoundError:  # it was open for a moment
+            continue
         inode = re.fullmatch(r"socket:\[(\d+)\]", target)
         if inode:
             target = kinds.get(inode[1]) or netlink(pid, int(n))

@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 import tty
 
 import tap
@@ -465,7 +466,7 @@ def test_a_listener_stays():
 def test_an_unplugged_port_is_tried_again():
     with Port() as port, Stage("virtio-serial") as s:
         os.symlink(port.path, s.path)
-        s.play()
+        s.play("-v")  # each try is told
         s.running()
         os.unlink(s.path)
         s.do("frontend", "exit 68")
@@ -476,6 +477,76 @@ def test_an_unplugged_port_is_tried_again():
         assert s.starts("frontend")[1][1] == "start new"
         assert len(s.starts("worker")) == 1
         s.stop()
+
+
+def test_retry_path():
+    """A port that is not there yet is waited for, told once, and the manager waits, too."""
+    with Port() as port, Stage("virtio-serial") as s, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        notify = os.path.join(s.dir, "notify")
+        manager.bind(notify)
+        manager.settimeout(PATIENCE)
+        s.play("-r", env={"NOTIFY_SOCKET": notify})
+        tries = 0
+        while tries < 5:  # the fourth and fifth after a delay
+            assert manager.recv(100).startswith(b"EXTEND_TIMEOUT_USEC=")
+            tries += 1
+        assert not s.starts("frontend") and s.process.poll() is None
+        os.symlink(port.path, s.path)
+        s.pid("frontend")
+        while (word := manager.recv(100)) != b"READY=1":
+            assert word.startswith(b"EXTEND_TIMEOUT_USEC="), word
+        # Gone once more: that is news.
+        os.unlink(s.path)
+        s.do("frontend", "exit 68")
+        wait_until(lambda: s.stderr().count("error opening channel") == 2, "a second line")
+        s.stop()
+        assert s.stderr().count("error opening channel") == 2, s.stderr()
+
+
+def test_retry_path_and_another_reason():
+    with Port() as port, Stage("virtio-serial") as s:
+        s.play("-r")
+        s.wait_stderr("No such file or directory")
+        os.symlink(s.path, s.path)
+        s.wait_stderr("Too many levels of symbolic links")
+        os.unlink(s.path)
+        os.symlink(port.path, s.path)
+        s.pid("frontend")
+        s.stop()
+
+
+def test_retry_path_is_not_for_mistakes():
+    """What would be the same at the next try."""
+    for method, path, text in (("unix-listen", "/tmp/" + "x" * 103, "path longer than"),
+                               ("vsock-listen", "1:x", "<cid>:<port>"),
+                               ("virtio-serial", "/etc/passwd", "not a character device")):
+        with Stage(method, path) as s:
+            assert text in s.refused("-r")
+
+
+def test_a_socket_that_comes_free_in_a_moment():
+    """Of an agent that was killed, the last process may still be ending."""
+    with Stage() as s, socket.socket(socket.AF_UNIX) as old:
+        old.bind(s.path)
+        old.listen(1)
+        s.mode("worker", "mute")
+        s.play("-v")
+        s.pid("worker")
+        s.do("worker", "ready")
+        wait_until(lambda: any(e == "ready" for _, _, e in s.log()), "the first try")
+        time.sleep(0.1)
+        assert not s.starts("frontend") and s.process.poll() is None
+        old.setblocking(False)
+        try:
+            old.accept()
+            raise AssertionError("it stands in the queue of the other agent")
+        except BlockingIOError:
+            pass
+        old.close()
+        s.pid("frontend")
+        s.stop()
+        assert "error opening" not in s.stderr()
 
 
 def test_no_port():

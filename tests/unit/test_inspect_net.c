@@ -396,15 +396,20 @@ static void test_lengths_that_lie(void **state)
 static void test_attributes_that_lie(void **state)
 {
 	struct fixture *f = *state;
+	/* The name has room for 8. */
+	static const unsigned short lengths[] = {0, 3, 9, 4000, UINT16_MAX};
 	struct datagram *d = begin();
-	struct nlmsghdr *m = put_iface(d, 1, "lo", NULL, 0);
-	struct rtattr *a = (void *)((uint8_t *)m + NLMSG_SPACE(sizeof(struct ifinfomsg)));
 	const struct msg_net_interface *i;
+	struct nlmsghdr *m;
 
-	a->rta_len = 4000;
+	for (size_t n = 0; n < ARRAY_SIZE(lengths); n++) {
+		m = put_iface(d, 1, "lo", NULL, 0);
+		((struct rtattr *)((uint8_t *)m + NLMSG_SPACE(sizeof(struct ifinfomsg))))
+			->rta_len = lengths[n];
+	}
 	put_iface(d, 2, "good", NULL, 0);
-	/* An address whose bytes are too few for its family. */
 	put_done(d);
+	/* An address whose bytes are too few for its family. */
 	d = begin();
 	m = put_ip(d, 2, AF_INET, 24, IFA_LOCAL, "192.0.2.1");
 	m->nlmsg_type = RTM_NEWADDR;
