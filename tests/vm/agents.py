@@ -31,6 +31,28 @@ WRONG = [
     ("inspector/os.c", 'else if (!os_release(in, "/etc/os-release", result))\n'
      '\t\tos_release(in, "/usr/lib/os-release", result);',
      'else\n\t\tresult->id = v_str("wrong");'),
+    ("inspector/os.c", "result->offset = V_INT(tz.offset);",
+     "result->offset = V_INT(tz.offset + 3600);"),
+    ("inspector/address.c", "p->a->target = V_INT(s.target);",
+     "p->a->target = V_INT(s.target + 1);"),
+    ("inspector/cpu.c", "V_BOOL(len < 0 ||", "V_BOOL(len > 0 ||"),
+    ("inspector/cpu.c", "milliseconds(v[i], hz)", "milliseconds(v[i], hz) * 2"),
+    ("inspector/cpu.c", "take_load(&line, &load->load1m)",
+     "take_load(&line, &load->load1m) && (load->load1m.v += 1)"),
+    ("inspector/disks.c", "struct msg_disk disk = {.partition = V_BOOL(false)};",
+     "struct msg_disk disk = {.partition = V_BOOL(true)};"),
+    ("inspector/diskstats.c", "V_U64(disk->minor)", "V_U64(disk->minor + 1)"),
+    ("inspector/fsinfo.c", "f->total_bytes = V_U64(s->total);",
+     "f->total_bytes = V_U64(s->total + 4096);"),
+    ("inspector/interfaces.c", "V_INT(info.ifa_prefixlen)", "V_INT(info.ifa_prefixlen - 1)"),
+    ("inspector/interfaces.c", "V_U64(s.rx_bytes)", "V_U64(s.rx_bytes + 4096)"),
+    ("inspector/memory.c", "V_BOOL(removable[0] != '0')", "V_BOOL(removable[0] == '0')"),
+    ("inspector/routes.c", "V_INT((int64_t)v[V4_METRIC])", "V_INT((int64_t)v[V4_METRIC] + 1)"),
+    ("inspector/routes.c", "V_INT((int64_t)v[V6_METRIC])", "V_INT((int64_t)v[V6_METRIC] + 1)"),
+    ("inspector/users.c", "u->user = name;", "u->user = v_str(\"nobody\");"),
+    ("policy/profiles.c", '{"safe", GROUPS_SAFE, 0}',
+     '{"safe", GROUPS_SAFE, 1ull << OP_disk_smart}'),
+    ("worker/ops/smart.c", "V_INT(log[1] | log[2] << 8)", "V_INT(log[1])"),
     ("worker/gate.c", '"Command %s has been disabled: %s"', '"Command %s: %s"'),
 ]
 
@@ -79,13 +101,15 @@ def make_wrong(folder):
 class Agent:
     """What the harness knows of an agent, beyond the protocol."""
 
-    def __init__(self, unit, program, processes, reader, sources=None, enabled=True):
+    def __init__(self, unit, program, processes, reader, sources=None, enabled=True,
+                 reference=False):
         self.unit = unit
         self.program = program      # answers --version inside
         self.processes = processes  # all that run when nothing is asked
         self.reader = reader        # the one that reads the channel
         self.sources = sources      # puts the sources to build into a folder, or None
         self.enabled = enabled
+        self.reference = reference  # qemu-ga 7.2: what came later it does not know
 
     def install(self, layer, log):
         """Put the agent into the tree that is laid over the guest's root."""
@@ -122,5 +146,5 @@ AGENTS = {
     "wrong": Agent(**OURS, sources=make_wrong),
     "off": Agent(**OURS, sources=copy_sources, enabled=False),
     "qemu-ga": Agent(unit="qemu-guest-agent.service", program="/usr/sbin/qemu-ga",
-                     processes=("supervisor",), reader="supervisor"),
+                     processes=("supervisor",), reader="supervisor", reference=True),
 }

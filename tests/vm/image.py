@@ -12,8 +12,10 @@ nothing but overlays of its own.
 """
 import glob
 import hashlib
+import lzma
 import os
 import shutil
+import struct
 import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,18 +23,20 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, "build", "vm")
 BASE = os.path.join(BUILD, "base")
 GUEST = os.path.join(HERE, "guest")
-KERNEL = "linux-image-cloud-amd64"
-BOOT_MODULES = ["virtio_pci", "virtio_blk"]
-DISKS = ["root", "xfs", "btrfs"]  # vda, vdb, vdc
+KERNEL = "linux-image-amd64"
+BOOT_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
+XZ = b"\xfd7zXZ\0"
+DISKS = ["root", "xfs", "btrfs", "scsi1", "scsi2", "scsi3", "sata", "usb", "nvme", "ide"]
 
 # What would only wait, or write, at boot.
 MASKED = """apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
-    e2scrub_reap.service fstrim.timer getty@tty1.service serial-getty@ttyS0.service
-    ldconfig.service systemd-firstboot.service systemd-hwdb-update.service
-    systemd-journal-catalog-update.service systemd-machine-id-commit.service
-    systemd-network-generator.service systemd-networkd-wait-online.service
-    systemd-random-seed.service systemd-sysusers.service systemd-update-done.service
-    systemd-update-utmp.service systemd-timesyncd.service""".split()
+    e2scrub_reap.service fstrim.timer serial-getty@ttyS0.service ldconfig.service
+    systemd-firstboot.service systemd-hwdb-update.service
+    nvmf-autoconnect.service systemd-journal-catalog-update.service
+    systemd-machine-id-commit.service systemd-network-generator.service
+    systemd-networkd-wait-online.service systemd-random-seed.service
+    systemd-sysusers.service systemd-update-done.service systemd-update-utmp.service
+    systemd-timesyncd.service""".split()
 
 
 def run(*argv, log=None, **options):
@@ -114,6 +118,19 @@ def fetch_kernel(kernel, folder, log):
     return f"{folder}/tree"
 
 
+def unpack_kernel(bzimage, path):
+    """The ELF file in a bzImage: an emulated processor needs seconds to unpack it at each
+    boot. Where its fields are: Documentation/x86/boot.rst of Linux."""
+    with open(bzimage, "rb") as f:
+        data = f.read()
+    begin, length = struct.unpack_from("<II", data, 0x248)  # payload_offset, _length
+    begin += (data[0x1f1] + 1) * 512                        # setup_sects
+    packed = data[begin:begin + length]
+    with open(path, "wb") as f:
+        # Behind it stands its unpacked size, hence not lzma.decompress().
+        f.write(lzma.LZMADecompressor().decompress(packed) if packed.startswith(XZ) else data)
+
+
 def archive(folder, path):
     """FOLDER as a cpio, all owned by root."""
     with open(path, "wb") as out:
@@ -154,6 +171,24 @@ def make_root(kernel_tree, folder, path, log):
     run("mke2fs", "-q", "-t", "ext4", "-d", folder, path, log=log)
 
 
+def make_disks(folder, log):
+    """All but the root; what spans several disks is made by the guest (vm-hardware)."""
+    for name, size, partitions, kind in (
+            ("xfs", 320, [], "xfs"), ("btrfs", 256, [], "btrfs"),
+            ("scsi1", 48, [24, 16], "ext4"), ("scsi2", 16, [], None), ("scsi3", 24, [], None),
+            ("sata", 16, [], "ext4"), ("usb", 16, [], "ext4"), ("ide", 16, [], "ext4"),
+            ("nvme", 48, [16, 24], "ext4")):
+        path = f"{folder}/{name}.raw"
+        run("truncate", "-s", f"{size}M", path)
+        if partitions:  # the first MiB is the table's
+            run("sfdisk", "-q", path, log=log,
+                input="label: gpt\n" + "".join(f"size={mib}MiB\n" for mib in partitions))
+            run("mke2fs", "-q", "-t", kind, "-E", "offset=1048576", path,
+                f"{partitions[0]}M", log=log)
+        elif kind:
+            run(f"mkfs.{kind}", "-q", path, log=log)
+
+
 def make_base(kernel, log):
     """Everything but our own files, in a new folder that takes the old one's place."""
     work = BASE + ".new"
@@ -163,10 +198,8 @@ def make_base(kernel, log):
     tree = fetch_kernel(kernel, f"{work}/kernel", log)
     make_root(tree, f"{work}/tree", f"{work}/root.raw", log)
     make_initrd(tree, f"{work}/initrd", f"{work}/initrd.cpio")
-    shutil.move(glob.glob(f"{tree}/boot/vmlinuz-*")[0], f"{work}/vmlinuz")
-    for name, size in (("xfs", "320M"), ("btrfs", "256M")):
-        run("truncate", "-s", size, f"{work}/{name}.raw")
-        run(f"mkfs.{name}", "-q", f"{work}/{name}.raw", log=log)
+    unpack_kernel(glob.glob(f"{tree}/boot/vmlinuz-*")[0], f"{work}/vmlinux")
+    make_disks(work, log)
     for part in ("kernel", "tree", "initrd"):
         shutil.rmtree(f"{work}/{part}")
     with open(f"{work}/key", "w", encoding="ascii") as f:
@@ -206,6 +239,7 @@ def make_layer(agent, log):
     for unit in MASKED:
         link(layer, unit, "/dev/null")
     link(layer, "sysinit.target.wants/vm-shell.service", "../vm-shell.service")
+    link(layer, "multi-user.target.wants/vm-hardware.service", "../vm-hardware.service")
     agent.install(layer, log)
     for folder, _folders, _files in os.walk(work):
         os.chmod(folder, 0o755)

@@ -10,6 +10,7 @@ logs in build/vm/logs/.
 """
 import base64
 import contextlib
+import dataclasses
 import gzip
 import itertools
 import json
@@ -66,15 +67,15 @@ cat
 """
 KERNEL_LINE = ("root=/dev/vda rw console=ttyS0 mitigations=off no_timer_check tsc=reliable "
                "cryptomgr.notests lsm=landlock,capability audit=0 quiet "
-               "systemd.show_status=0")
+               "systemd.show_status=0 net.ifnames=0")
 DOMAIN = f"""
-<domain type='qemu'>
+<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{NAME}</name>
   <memory unit='MiB'>768</memory>
   <vcpu>2</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>{{base}}/vmlinuz</kernel>
+    <kernel>{{base}}/vmlinux</kernel>
     <initrd>{{build}}/initrd</initrd>
     <cmdline>{KERNEL_LINE}</cmdline>
   </os>
@@ -86,6 +87,7 @@ DOMAIN = f"""
   <pm><suspend-to-mem enabled='yes'/></pm>
   <devices>
     {{disks}}
+    <controller type='scsi' index='0' model='virtio-scsi'/>
     <serial type='file'><source path='{{logs}}/console.log'/><target port='0'/></serial>
     <serial type='unix'>
       <source mode='bind' path='{{dir}}/shell'/><target port='1'/>
@@ -96,12 +98,59 @@ DOMAIN = f"""
     </channel>
     <memballoon model='none'/>
   </devices>
+  <qemu:commandline>
+    {{extra}}
+  </qemu:commandline>
 </domain>
 """
 DISK = """<disk type='file' device='disk'>
       <driver name='qemu' type='qcow2' cache='unsafe' discard='unmap'/>
-      <source file='{path}'/><target dev='{dev}' bus='virtio'/><serial>{serial}</serial>
+      <source file='{path}'/><target dev='{dev}' bus='{bus}'/><serial>{serial}</serial>
+      {address}
     </disk>"""
+ADDRESS = "<address type='drive' controller='0' bus='0' target='{}' unit='{}'/>"
+
+
+@dataclasses.dataclass(frozen=True)
+class Disk:
+    """A disk as the guest is given it; its serial is its name in capitals."""
+    name: str         # the file's; one of image.DISKS
+    bus_type: str     # with the next three as in the protocol's disk addresses
+    bus: int = 0
+    target: int = 0
+    unit: int = 0
+    dev: str = ""     # libvirt's name, or else:
+    slot: int = 0     # that of the controller on the root bus, see EXTRA
+
+    @property
+    def serial(self):
+        return self.name.upper()
+
+
+HARDWARE = [
+    Disk("root", "virtio", dev="vda"),
+    Disk("xfs", "virtio", dev="vdb"),
+    Disk("btrfs", "virtio", dev="vdc"),
+    Disk("scsi1", "scsi", target=1, dev="sda"),
+    Disk("scsi2", "scsi", target=1, unit=2, dev="sdb"),
+    Disk("scsi3", "scsi", target=4, dev="sdc"),
+    Disk("sata", "sata", unit=3, dev="sdd"),
+    Disk("usb", "usb", dev="sde"),
+    Disk("nvme", "nvme", slot=0x10),
+    Disk("ide", "ide", bus=1, unit=1, slot=0x11),
+]
+
+# What libvirt does not offer for this machine type. Both network cards are on one wire
+# that leads nowhere.
+EXTRA = """
+-device nvme,id=nvme,addr=10,serial=NVME,drive=nvme
+-device piix3-ide,id=old,addr=11
+-device ide-hd,bus=old.1,unit=1,serial=IDE,drive=ide
+-netdev hubport,id=wire0,hubid=0
+-netdev hubport,id=wire1,hubid=0
+-device virtio-net-pci,addr=12,romfile=,netdev=wire0,mac=52:54:00:00:00:01
+-device virtio-net-pci,addr=13,romfile=,netdev=wire1,mac=52:54:00:00:00:02
+"""
 
 
 # ---- libvirt, and the guest in it -------------------------------------------------------
@@ -181,10 +230,19 @@ class Machine:
 
     def start_guest(self):
         overlays = image.make_overlays(self.dir)
-        disks = [DISK.format(path=path, dev=f"vd{letter}", serial=name.upper())
-                 for letter, (name, path) in zip("abc", overlays.items())]
+        disks, extra = [], EXTRA.split()
+        for disk in HARDWARE:
+            path = overlays[disk.name]
+            if disk.dev:
+                address = ADDRESS.format(disk.target, disk.unit) \
+                    if disk.bus_type in ("scsi", "sata") else ""
+                disks.append(DISK.format(path=path, dev=disk.dev, bus=disk.bus_type,
+                                         serial=disk.serial, address=address))
+            else:
+                extra += ["-drive", f"if=none,id={disk.name},file={path},cache=unsafe"]
         text = DOMAIN.format(base=image.BASE, build=image.BUILD, logs=LOGS, dir=self.dir,
-                             disks="\n    ".join(disks))
+                             disks="\n    ".join(disks),
+                             extra="".join(f"<qemu:arg value='{a}'/>" for a in extra))
         self.started = time.monotonic()
         with contextlib.closing(libvirt.open(self.uri)) as connection:
             connection.createXML(text)
@@ -253,11 +311,13 @@ class Guest:
         log(f"reply {reply}")
         return json.loads(reply)["return"]
 
+    def devices(self):
+        """Libvirt's description of the guest's hardware."""
+        return ElementTree.fromstring(self.domain.XMLDesc()).find("devices")
+
     def state(self):
         """What libvirt says of the channel: connected, disconnected."""
-        target = ElementTree.fromstring(self.domain.XMLDesc()).find(
-            f".//channel/target[@name='{CHANNEL}']")
-        return target.get("state")
+        return self.devices().find(f"channel/target[@name='{CHANNEL}']").get("state")
 
     def answers(self, timeout=20):
         """Wait until libvirt gets a ping answered; how long that took."""
@@ -399,10 +459,30 @@ class Guest:
         return self.shell(f"port=$(readlink -f /dev/virtio-ports/{CHANNEL}); "
                           "find /proc/[0-9]*/fd -lname $port 2>/dev/null | head -1") != ""
 
+    @contextlib.contextmanager
+    def profile(self, name):
+        """The agent runs under another profile during the block. qemu-ga has none."""
+        if self.agent.reference:
+            yield
+            return
+        unit = self.agent.unit
+        folder = f"/run/systemd/system/{unit}.d"
+        start = f"{self.agent.program} --profile {name}"
+        restart = f"systemctl daemon-reload; systemctl restart {unit}"
+        self.shell(f"mkdir -p {folder}; printf '[Service]\\nExecStart=\\nExecStart={start}\\n'"
+                   f" >{folder}/profile.conf; {restart}")
+        try:
+            self.answers()
+            yield
+        finally:
+            self.shell(f"rm -r {folder}; {restart}")
+            self.answers()
+
     def repair(self):
         """After a case that failed: the agent started anew, even if it hangs or is stopped."""
         unit = self.agent.unit
-        self._run_inside(f"systemctl kill --kill-whom=all -s KILL {unit}; sleep 0.5; "
+        self._run_inside(f"rm -rf /run/systemd/system/{unit}.d; systemctl daemon-reload; "
+                         f"systemctl kill --kill-whom=all -s KILL {unit}; sleep 0.5; "
                          f"systemctl reset-failed {unit}; systemctl restart {unit}", 30)
         time.sleep(1.2)  # until QEMU has reported the last change (states_seen)
 
