@@ -83,7 +83,7 @@ enum host {
 	HOST_AWAY,    /* nobody, and nothing left to read */
 };
 
-/* What the channel is; the command line names it (ipc/launch.h). */
+/* What the channel is; the command line names it (frontend/main.c). */
 enum channel_kind {
 	CHANNEL_PORT,   /* a virtio port, which tells whether a host is there */
 	CHANNEL_SERIAL, /* a serial line: somebody is always there */

@@ -216,7 +216,7 @@ static void test_address(void **state)
 {
 	struct channel c = channel_of("vsock-listen", "4294967295:4294967294");
 	CLEANUP(close_p) int probe = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_vm addr;
+	struct sockaddr_vm addr = {0};
 	socklen_t len = sizeof(addr);
 	struct err e;
 
