@@ -171,14 +171,14 @@ static inline int try_enter(enum sandbox_role role, const char **step)
 {
 	const struct identity nobody = {.uid = 65534, .gid = 65534};
 
-	const uint32_t child = SC_ROLE(SANDBOX_CHILD);
+	const uint32_t bare = SC_ROLE(SANDBOX_CHILD);
 	const uint32_t more = role > SANDBOX_CHILD ? SC_ROLE(role) : 0;
 
 	/* A child narrows the filter of a worker that may need such a child. */
 	if (role >= SANDBOX_CHILD) {
-		if (sandbox_enter(SC_ROLE(SANDBOX_WORKER) | child | more, step) < 0)
+		if (sandbox_enter(SC_ROLE(SANDBOX_WORKER) | bare | more, step) < 0)
 			return -1;
-		return sandbox_enter(child | more, step);
+		return sandbox_enter(bare | more, step);
 	}
 	if (role <= SANDBOX_INSPECTOR && identity_drop(&nobody, step) < 0)
 		return -1;

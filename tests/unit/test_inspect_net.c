@@ -329,10 +329,7 @@ static void assert_fails(struct fixture *f, const char *desc)
 
 static void test_the_kernel_refuses(void **state)
 {
-	const struct {
-		int error;
-		struct nlmsghdr head;
-	} refusal = {.error = -EPERM};
+	const struct nlmsgerr refusal = {.error = -EPERM};
 
 	put_message(begin(), NLMSG_ERROR, &refusal, sizeof(refusal));
 	kernel.out[0].len = NLMSG_SPACE(sizeof(refusal));
