@@ -196,7 +196,8 @@ integration: ## the integration tests of VARIANT
 fuzz: $(FUZZERS) ## each fuzz target for TIME seconds
 	@tests/run --fuzz-time=$(TIME) fuzz
 
-SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov tests/vm/guest/usr/local/sbin/vm-shell
+SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov \
+	tests/vm/guest/usr/local/sbin/vm-shell tests/vm/guest/usr/local/sbin/vm-hardware
 lint: ## formatter, clang-tidy, cppcheck, shellcheck, rules of our own: no finding
 	@tests/lint/includes
 	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
