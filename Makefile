@@ -197,7 +197,7 @@ fuzz: $(FUZZERS) ## each fuzz target for TIME seconds
 	@tests/run --fuzz-time=$(TIME) fuzz
 
 SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov \
-	tests/vm/guest/usr/local/sbin/vm-shell tests/vm/guest/usr/local/sbin/vm-hardware
+	tests/vm/guest/usr/local/sbin/vm-shell tests/vm/guest/usr/local/sbin/vm-hardware tests/fixtures/collect
 lint: ## formatter, clang-tidy, cppcheck, shellcheck, rules of our own: no finding
 	@tests/lint/includes
 	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)

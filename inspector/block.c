@@ -85,6 +85,12 @@ static bool below(const struct block *b, const char *name, char path[BLOCK_PATH_
 
 /* ---- what is said of a device ---- */
 
+/* Text ends at a NUL, which a value cannot hold. */
+static struct text up_to_nul(const char *p, size_t len)
+{
+	return text_of(p, strnlen(p, len));
+}
+
 /* Behind KEY, if the line begins with it. */
 static bool value_of(struct text line, const char *key, struct text *value)
 {
@@ -92,7 +98,7 @@ static bool value_of(struct text line, const char *key, struct text *value)
 
 	if ((size_t)(line.end - line.p) < len || memcmp(line.p, key, len) != 0)
 		return false;
-	*value = text_of(line.p + len, (size_t)(line.end - line.p) - len);
+	*value = up_to_nul(line.p + len, (size_t)(line.end - line.p) - len);
 	return true;
 }
 
@@ -169,7 +175,7 @@ static int read_attr(struct inspector *in, const struct block *b, const char *na
 	if (to->set || !below(b, name, path))
 		return 0;
 	len = sys_read_attr(&in->sys, path, bytes, sizeof(bytes));
-	t = text_of(bytes, len < 0 ? 0 : (size_t)len);
+	t = up_to_nul(bytes, len < 0 ? 0 : (size_t)len);
 	while (t.end > t.p && isspace((unsigned char)t.end[-1]))
 		t.end--; /* NVMe pads its serial number */
 	return keep_in(in, t, to);

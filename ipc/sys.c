@@ -42,6 +42,8 @@ static int real_ioctl(int fd, unsigned long request, void *arg)
 	return ioctl(fd, request, arg);
 }
 
+#define OPEN_TRIES 8
+
 static const struct sys_ops real_ops = {
 	.clock_gettime = clock_gettime,
 	.uname = uname,
@@ -71,7 +73,13 @@ int sys_open(const struct sys *sys, const char *path)
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 
-	return (int)syscall(SYS_openat2, sys->root_fd, path, &how, sizeof(how));
+	int fd, tries = 0;
+
+	/* ".." on the way while something is renamed (openat2(2), EAGAIN): look again. */
+	do
+		fd = (int)syscall(SYS_openat2, sys->root_fd, path, &how, sizeof(how));
+	while (fd < 0 && errno == EAGAIN && ++tries < OPEN_TRIES);
+	return fd;
 }
 
 /* Up to CAP bytes, fewer only at the end of the file. */

@@ -468,6 +468,17 @@ static void test_hostile_texts(void **state)
 		"%n\xff\x01");
 }
 
+/* A value ends there, and may be none then. */
+static void test_texts_with_a_nul(void **state)
+{
+	put_disk(*state, "x/sda");
+	put_tree(*state, SDA "serial = \\x00a\n"
+			     "dm/name = a\\x00b\n"
+			     "sda1/uevent = DEVNAME=\\x00sda1\n");
+	assert_text(get_n(*state, 1)->alias, "a");
+	assert_false(address_of(*state)->serial.set);
+}
+
 /* Longer than any that the kernel has. */
 static void test_a_path_that_is_too_long(void **state)
 {
@@ -553,6 +564,7 @@ int main(void)
 		TEST(test_without_udev),
 		TEST(test_a_partition_without_udev),
 		TEST(test_hostile_texts),
+		TEST(test_texts_with_a_nul),
 		TEST(test_a_path_that_is_too_long),
 		TEST(test_an_answer_that_is_too_long),
 		TEST(test_system_calls),
