@@ -397,6 +397,7 @@ int main(void)
 	struct CMUnitTest tests[3 + 2 * 64];
 	size_t n = 0;
 	glob_t trees;
+	int failed;
 
 	tests[n++] = test_of(NULL, "this machine, collected", test_this_machine);
 	tests[n++] = test_of(NULL, "serials are secret", test_serials_are_secret);
@@ -413,5 +414,12 @@ int main(void)
 		tests[n++] = test_of(name, "", test_replies);
 		tests[n++] = test_of(name, ", collected", test_collected);
 	}
-	return _cmocka_run_group_tests("machines", tests, n, NULL, NULL);
+	failed = _cmocka_run_group_tests("machines", tests, n, NULL, NULL);
+	for (size_t i = 0; i < n; i++) {
+		free((void *)(uintptr_t)tests[i].name);
+		if (tests[i].test_func == test_replies) /* the next one shares it */
+			free(tests[i].initial_state);
+	}
+	globfree(&trees);
+	return failed;
 }
