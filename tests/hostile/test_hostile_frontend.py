@@ -641,6 +641,9 @@ def test_no_act_without_its_record():
             peer.send(request(ACT, n, sleep_for(0)))
             return peer.reply(n).flags == 0
         wait_until(done, "an act, once there is room")
+        # Its end stands behind all that waited; a worker that stops waits for no reader.
+        wait_until(lambda: any(r["POSTERN_RESULT"] == "ok" for r in w.records("complete")),
+                   "all that waited to be written")
 
 
 def test_log_lines_are_escaped_bounded_and_few():
