@@ -11,6 +11,7 @@ PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 SBINDIR    ?= $(PREFIX)/sbin
 LIBEXECDIR ?= $(PREFIX)/libexec/postern
+DATADIR    ?= $(PREFIX)/share/postern
 FUZZ_CC    ?= clang
 TIME       ?= 60
 JOBS       ?= $(shell nproc)
@@ -31,7 +32,7 @@ Q := $(if $(V),,@)
 # A program is a folder (its main in main.c) and the libraries it may use; the linker
 # drops what it does not. The supervisor gets libc alone.
 
-COMMON   := sandbox policy ipc
+COMMON   := sandbox policy json ipc
 PROGRAMS := postern postern-frontend postern-worker postern-inspector posternctl
 
 DIR_postern           := supervisor
@@ -112,6 +113,9 @@ build/$(1)/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	@$$(if $$(V),:,echo '  CC   $$@')
 	$$(Q)$$(COMPILE_$(1)) $$(if $$(WERROR),-Werror) -MMD -MP $$(CFLAGS) -c -o $$@ $$<
+
+# The assembler takes these in; nothing else tells that they changed.
+build/$(1)/policy/profiles.o: $(wildcard policy/profiles/*.conf)
 
 $(foreach d,$(ARCHIVES),$(call ARCHIVE,$(1),$(d)))
 $(foreach p,$(PROGRAMS),$(call PROGRAM,$(1),$(p)))
@@ -225,10 +229,14 @@ install: programs-release ## below DESTDIR and PREFIX
 	install -m 755 build/release/posternctl $(DESTDIR)$(BINDIR)
 	install -m 755 $(patsubst %,build/release/%,$(filter postern-%,$(PROGRAMS))) \
 		$(DESTDIR)$(LIBEXECDIR)
+	install -d $(DESTDIR)$(DATADIR)/profiles $(DESTDIR)$(DATADIR)/examples
+	install -m 644 policy/profiles/*.conf $(DESTDIR)$(DATADIR)/profiles
+	install -m 644 examples/*.conf $(DESTDIR)$(DATADIR)/examples
 
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/postern $(DESTDIR)$(BINDIR)/posternctl \
 		$(patsubst %,$(DESTDIR)$(LIBEXECDIR)/%,$(filter postern-%,$(PROGRAMS)))
+	rm -rf $(DESTDIR)$(DATADIR)
 	-rmdir $(DESTDIR)$(LIBEXECDIR)
 
 clean: ## remove what was built

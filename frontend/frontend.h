@@ -13,7 +13,7 @@
 #ifndef POSTERN_FRONTEND_FRONTEND_H
 #define POSTERN_FRONTEND_FRONTEND_H
 
-#include "frontend/scan.h"
+#include "json/scan.h"
 #include "ipc/err.h"
 #include "ipc/note.h"
 #include "ipc/ops.h"
@@ -152,18 +152,6 @@ struct item *request_item(struct frontend *f);
 /* An item that owes the error the scanner found. */
 struct item *error_item(struct frontend *f);
 void item_free(struct item *it);
-
-/* ---- args.c: JSON arguments against the table ---- */
-
-struct cJSON;
-
-/*
- * Check ARGS (an object, or NULL for none) against S and append their encoding to W. The
- * checks come in the reference's order (protocol 1.7): fields in schema order, then
- * surplus members, then what only the command itself looks at (base64). 0, or -1 with E.
- */
-int args_encode(const struct scan *scan, const struct cJSON *args, const struct schema *s,
-		struct wbuf *w, struct err *e);
 
 /* ---- queue.c ---- */
 

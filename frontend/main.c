@@ -35,6 +35,8 @@ static int policy_frame(struct frontend *f, const struct frame *frame)
 	if (map == MAP_FAILED || policy_open(&f->policy, map, size) < 0)
 		return -1;
 	f->generation = frame->generation;
+	if (f->policy.head->message_max)
+		scan_limit(f->scan, f->policy.head->message_max);
 	return first ? channel_go(f) : 0;
 }
 

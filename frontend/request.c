@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "frontend/frontend.h"
+#include "json/args.h"
+#include "json/envelope.h"
 
 static void tree_free(cJSON **tree)
 {
@@ -75,39 +77,6 @@ static int item_id(struct item *it, struct scan_text id)
 	return 0;
 }
 
-/* ---- the envelope (protocol 1.2, 1.7 steps 5 to 8) ---- */
-
-struct envelope {
-	const cJSON *execute;
-	const cJSON *arguments;
-};
-
-static int envelope_open(const cJSON *root, struct envelope *env, struct err *e)
-{
-	const cJSON *m;
-
-	*env = (struct envelope){0};
-	cJSON_ArrayForEach(m, root)
-	{
-		if (streq(m->string, "execute"))
-			env->execute = m;
-		else if (streq(m->string, "arguments"))
-			env->arguments = m;
-		else if (!streq(m->string, "id"))
-			return err_set(e, ERR_GENERIC,
-				       "QMP input member '%s' is unexpected", m->string);
-	}
-	if (env->execute && !cJSON_IsString(env->execute))
-		return err_set(e, ERR_GENERIC,
-			       "QMP input member 'execute' must be a string");
-	if (env->arguments && !cJSON_IsObject(env->arguments))
-		return err_set(e, ERR_GENERIC,
-			       "QMP input member 'arguments' must be an object");
-	if (!env->execute)
-		return err_set(e, ERR_GENERIC, "QMP input lacks member 'execute'");
-	return 0;
-}
-
 /*
  * The arguments as the worker will decode them, with as much room as it has; NULL if it
  * could not. Points into the item and the arena.
@@ -157,16 +126,11 @@ static int fill_args(struct frontend *f, struct item *it, const cJSON *arguments
 static int fill(struct frontend *f, struct item *it, const cJSON *root, struct err *e)
 {
 	struct envelope env;
-	const char *name;
 
 	if (envelope_open(root, &env, e) < 0)
 		return -1;
-	name = env.execute->valuestring;
-	it->number = op_by_name(name, strlen(name));
+	it->number = env.number;
 	it->op = op_by_number(it->number);
-	if (!it->op || it->op->flags & OPF_ELSEWHERE)
-		return err_set(e, ERR_NOT_FOUND, "The command %s has not been found",
-			       name);
 	it->resync = it->number == OP_sync || it->number == OP_sync_delimited;
 	return fill_args(f, it, env.arguments, e);
 }

@@ -15,7 +15,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "frontend/scan.h"
+#include "json/scan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

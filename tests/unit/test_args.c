@@ -15,6 +15,7 @@
 #include <cjson/cJSON.h>
 
 #include "frontend/frontend.h"
+#include "json/args.h"
 
 struct fixture {
 	struct scan *scan;

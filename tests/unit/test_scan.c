@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <malloc.h>
 
-#include "frontend/scan.h"
+#include "json/scan.h"
 
 /* The bulk sink of the tests: memory, full at `room` bytes. */
 struct sink {

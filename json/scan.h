@@ -1,7 +1,7 @@
 /*
- * frontend/scan.h - the reader of the host's bytes: frames, bounds, validates
+ * json/scan.h - the reader of the host's bytes: frames, bounds, validates
  *
- * Runs in:   frontend
+ * Runs in:   frontend, posternctl
  * Input:     bytes of the host: hostile
  * May touch: its own buffers; the bulk sink it was given
  * Must not:  recurse, hold more than its bounds, pass on text it has not checked
@@ -60,6 +60,9 @@ static inline void scan_free_p(struct scan **s)
 	scan_free(*s);
 	*s = NULL;
 }
+
+/* Take messages of at most MOST bytes, if that is less than SCAN_MESSAGE_MAX. */
+void scan_limit(struct scan *s, uint64_t most);
 
 /*
  * Consume bytes of P up to the end of the first event, which goes to *EV, and return

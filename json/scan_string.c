@@ -1,7 +1,7 @@
 /*
- * frontend/scan_string.c - the scanner: strings, decoded and validated as they stream
+ * json/scan_string.c - the scanner: strings, decoded and validated as they stream
  *
- * Runs in:   frontend
+ * Runs in:   frontend, posternctl
  * Input:     bytes of the host: hostile
  * May touch: the scanner's buffers; the bulk sink
  * Must not:  keep a bulk string, pass on what is not UTF-8
@@ -10,7 +10,7 @@
  * error at once. A bad escape or bad UTF-8 is a grammar error: the string is read to its
  * end, and the first such error is reported if the string stands where it may.
  */
-#include "frontend/scan_impl.h"
+#include "json/scan_impl.h"
 
 #include "ipc/jsonw.h"
 

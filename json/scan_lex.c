@@ -1,12 +1,12 @@
 /*
- * frontend/scan_lex.c - the scanner: bytes to tokens
+ * json/scan_lex.c - the scanner: bytes to tokens
  *
- * Runs in:   frontend
+ * Runs in:   frontend, posternctl
  * Input:     bytes of the host: hostile
  * May touch: the scanner's buffers
  * Must not:  look ahead or back: input may be cut anywhere
  */
-#include "frontend/scan_impl.h"
+#include "json/scan_impl.h"
 
 #include <string.h>
 

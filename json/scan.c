@@ -1,7 +1,7 @@
 /*
- * frontend/scan.c - the scanner: grammar, bounds, output; the life of a message
+ * json/scan.c - the scanner: grammar, bounds, output; the life of a message
  *
- * Runs in:   frontend
+ * Runs in:   frontend, posternctl
  * Input:     tokens of the host: hostile
  * May touch: the scanner's buffers; the bulk sink it was given
  * Must not:  recurse, hold more than its bounds
@@ -20,7 +20,7 @@
  *   - what an error quotes of the input is bounded (SCAN_QUOTE_MAX);
  *   - members of an echoed id stay in their order.
  */
-#include "frontend/scan_impl.h"
+#include "json/scan_impl.h"
 
 #include "ipc/jsonw.h"
 
@@ -553,6 +553,7 @@ struct scan *scan_new(struct scan_sink *sink)
 	if (!s)
 		return NULL;
 	s->sink = sink;
+	s->most = SCAN_MESSAGE_MAX;
 	s->token = wbuf_growing(SCAN_TOKEN_MAX);
 	s->keys = wbuf_growing(SCAN_TEXT_MAX);
 	s->text = wbuf_growing(SCAN_TEXT_MAX);
@@ -560,6 +561,11 @@ struct scan *scan_new(struct scan_sink *sink)
 	s->numbers = wbuf_growing((size_t)SCAN_TOKENS_MAX * NUMBER_SIZE);
 	begin_message(s);
 	return s;
+}
+
+void scan_limit(struct scan *s, uint64_t most)
+{
+	s->most = most < SCAN_MESSAGE_MAX ? (size_t)most : SCAN_MESSAGE_MAX;
 }
 
 void scan_reset(struct scan *s)
@@ -590,7 +596,7 @@ size_t scan_feed(struct scan *s, const uint8_t *p, size_t len, enum scan_event *
 		begin_message(s);
 	s->event = SCAN_MORE;
 	while (used < len && s->event == SCAN_MORE) {
-		size_t room = SCAN_MESSAGE_MAX - s->size;
+		size_t room = s->size < s->most ? s->most - s->size : 0;
 		size_t n;
 
 		if (!room) {

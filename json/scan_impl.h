@@ -1,7 +1,7 @@
 /*
- * frontend/scan_impl.h - inside of the scanner; for frontend/scan*.c only
+ * json/scan_impl.h - inside of the scanner; for frontend/scan*.c only
  *
- * Runs in:   frontend
+ * Runs in:   frontend, posternctl
  * Input:     bytes of the host: hostile
  * May touch: the scanner's buffers; the bulk sink it was given
  * Must not:  recurse, hold more than the bounds of scan.h
@@ -19,8 +19,8 @@
 #ifndef POSTERN_FRONTEND_SCAN_IMPL_H
 #define POSTERN_FRONTEND_SCAN_IMPL_H
 
-#include "frontend/base64.h"
-#include "frontend/scan.h"
+#include "json/base64.h"
+#include "json/scan.h"
 
 /* What the next byte belongs to. */
 enum scan_lex {
@@ -86,6 +86,7 @@ enum scan_member { MEMBER_PLAIN, MEMBER_ID, MEMBER_ARGUMENTS };
 
 struct scan {
 	struct scan_sink *sink;
+	size_t most;   /* bytes of one message */
 	uint8_t event; /* enum scan_event reported by the last call */
 	uint8_t lex;   /* enum scan_lex */
 

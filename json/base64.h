@@ -1,7 +1,7 @@
 /*
- * frontend/base64.h - base64 in, as it streams
+ * json/base64.h - base64 in, as it streams
  *
- * Runs in:   frontend
+ * Runs in:   frontend, posternctl
  * Input:     characters of the host: hostile
  * May touch: the buffers it is handed
  * Must not:  accept a character that the reference refuses (protocol 3.0.2)

@@ -1,7 +1,7 @@
 /*
- * frontend/args.c - the host's arguments, checked against the table
+ * json/args.c - the host's arguments, checked against the table
  *
- * Runs in:   frontend
+ * Runs in:   frontend, posternctl
  * Input:     a JSON tree built from text that the scanner has passed
  * May touch: the buffer it is handed
  * Must not:  convert a number by way of a double, let a surplus member pass
@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "frontend/base64.h"
-#include "frontend/frontend.h"
+#include "json/args.h"
+#include "json/base64.h"
 
 #define PATH_MAX_LEN 256
 
