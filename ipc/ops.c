@@ -80,6 +80,15 @@ const char *group_name(uint32_t group)
 	return NULL;
 }
 
+uint32_t group_by_name(const char *name)
+{
+#define GROUP_BIT(tag, bit, spelling) \
+	if (streq(name, spelling))    \
+		return 1u << (bit);
+	GROUP_TABLE(GROUP_BIT)
+	return 0;
+}
+
 /* FNV-1a. */
 static uint64_t mix_byte(uint64_t h, uint8_t byte)
 {

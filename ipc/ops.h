@@ -212,9 +212,15 @@ enum capture {
 	X(t, STR, name, "name", F_REQ, REF_NONE) \
 	X(t, OBJ, smart, "smart", F_REQ, REF_OBJ(smart))
 /*
- * Behind the arguments of a question to the inspector: what it cannot find out itself
- * and needs for the answer. Nothing at all means an empty one.
+ * Behind the arguments of a question to the inspector, if there is anything to say: what
+ * the policy lets the host see. `only` holds the patterns of each rule with an empty one
+ * at its end. What `hide` names are optional fields of the result.
  */
+#define FIELDS_shape(X, t)                                  \
+	X(t, LIST_STR, only, "only", F_OPT, REF_NONE)       \
+	X(t, LIST_STR, exclude, "exclude", F_OPT, REF_NONE) \
+	X(t, LIST_STR, hide, "hide", F_OPT, REF_NONE)
+/* And behind that: what the inspector cannot find out itself. */
 #define FIELDS_question(X, t) \
 	X(t, LIST_OBJ, health, "health", F_OPT, REF_OBJ(disk_health))
 #define FIELDS_disk(X, t)                                             \
@@ -335,7 +341,7 @@ enum capture {
 	X(net_routes) X(load) X(vcpu) X(vcpus) X(set_vcpus) X(memory_block)              \
 	X(memory_blocks) X(set_memory_blocks) X(memory_block_result)                     \
 	X(memory_block_results) X(memory_block_info) X(pci_address)                      \
-	X(ccw_address) X(disk_address) X(fsinfo) X(fsinfos) X(smart) X(disk_health)      \
+	X(ccw_address) X(disk_address) X(fsinfo) X(fsinfos) X(smart) X(shape) X(disk_health)      \
 	X(question) X(disk) X(disks) X(disk_counters) X(disk_stat) X(disk_stats) X(cpu_stat)                 \
 	X(cpu_stats) X(set_password) X(exec) X(exec_result) X(exec_status)               \
 	X(exec_status_result) X(host_name) X(user) X(users) X(timezone) X(osinfo)        \
@@ -555,6 +561,9 @@ uint32_t op_after(uint32_t number);
 
 /* The group's name ("@info"), or NULL; GROUP is one bit. */
 const char *group_name(uint32_t group);
+
+/* The group so named, one bit; 0 if there is none. */
+uint32_t group_by_name(const char *name);
 
 /*
  * A hash of everything in the tables that two processes must agree on. It parts halves

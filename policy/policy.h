@@ -1,73 +1,78 @@
 /*
  * policy/policy.h - may this be done? The same answer in frontend and worker
  *
- * Runs in:   worker, frontend
- * Input:     a policy image (built by the worker, read by both); typed requests
+ * Runs in:   worker, frontend, posternctl
+ * Input:     a policy image; typed requests
  * May touch: the structs it is handed
  * Must not:  make a system call, allocate while deciding, depend on the order of rules
  *
- * An image is the effective policy as one flat block without pointers, so that the
- * worker can hand it to the frontend as a sealed memfd and both read the same bytes.
+ * Denied unless a rule allows; a deny beats every allow (POLICY.md section 3).
  */
 #ifndef POSTERN_POLICY_POLICY_H
 #define POSTERN_POLICY_POLICY_H
 
-#include "ipc/ops.h"
+#include "policy/image.h"
+#include "policy/key.h"
 #include "policy/reason.h"
 #include "policy/sha256.h"
 
-#define POLICY_IMAGE_MAX (256 * 1024)
-#define POLICY_RULES_MAX 1000
-
 enum policy_effect { POLICY_ALLOW = 1, POLICY_DENY = 2 };
-
-/* A rule as a builder states it. */
-struct policy_rule {
-	enum policy_effect effect;
-	uint64_t ops; /* operations it speaks of, by number */
-	const char *name;
-	const char *file; /* where it stands; "builtin:NAME" for a profile */
-	uint32_t line;    /* 0: in no file */
-};
 
 /* An image opened for reading; borrows the bytes. */
 struct policy {
-	struct rbuf rules; /* n_rules encoded rules */
-	uint32_t n_rules;
-	const char *base; /* name of the profile it starts from */
-	uint64_t allowed; /* operations that some rule allows and none denies whole */
+	const struct image_head *head;
+	const struct image_rule *rules;
+	const struct image_constraint *constraints;
+	const struct image_value *values;
+	const char *text;
+	uint64_t allowed; /* operations that some arguments could be allowed for */
 	uint8_t sha256[SHA256_LEN];
 };
 
-/*
- * Build the image of RULES into OUT (a growing wbuf of limit POLICY_IMAGE_MAX). 0, or
- * -1 if it does not fit.
- */
-int policy_build(const char *base, const struct policy_rule *rules, uint32_t n,
-		 struct wbuf *out);
-
-/* Check and open the image of LEN bytes at P, which must outlive POLICY. 0 or -1. */
+/* Check and open the image of LEN bytes at P (8-byte aligned), which must outlive
+ * POLICY. 0 or -1. */
 int policy_open(struct policy *p, const void *image, size_t len);
+
+static inline const char *policy_text(const struct policy *p, uint32_t text)
+{
+	return p->text + text;
+}
 
 /* What is asked. ARGS is the decoded struct of the operation's argument schema. */
 struct policy_question {
 	uint32_t op;
-	const void *args;
+	const void *args; /* NULL: only the command is asked about */
 };
 
 /* The texts are the image's. */
 struct policy_answer {
 	bool allowed;
-	bool never; /* refused, and no other arguments could be allowed */
+	bool complained; /* allowed by the ceiling alone: would be refused if enforced */
+	bool never;      /* refused, and no other arguments could be allowed */
 	enum reason reason;
-	const char *rule; /* the rule that decided; NULL if none matched */
-	const char *file;
-	uint32_t line;
+	/* The rule that decided, by index; -1: none spoke of the command. Of a refusal
+	 * for lack of an allow: the allow rule that came nearest. */
+	int32_t rule;
+	/* Of such a rule: index of the constraint that failed first; -1: none did. */
+	int32_t failed;
+	/* All allow rules that matched, a bit each: their limits and exclusions hold. */
+	uint64_t matches[IMAGE_RULES_MAX / 64 + 1];
 };
 
-/* Denied unless a rule allows; a deny beats every allow (POLICY.md section 3). */
 void policy_decide(const struct policy *p, const struct policy_question *q,
 		   struct policy_answer *a);
+
+/* The rule that ANSWER names, as a person knows it; NULL: none. */
+static inline const struct image_rule *policy_rule(const struct policy *p,
+						   const struct policy_answer *a)
+{
+	return a->rule < 0 ? NULL : &p->rules[a->rule];
+}
+
+static inline const char *policy_base(const struct policy *p)
+{
+	return policy_text(p, p->head->base);
+}
 
 /* Could any arguments of OP be allowed? What guest-info reports. */
 static inline bool policy_may(const struct policy *p, uint32_t op)
@@ -75,18 +80,17 @@ static inline bool policy_may(const struct policy *p, uint32_t op)
 	return op < OP_MAX && p->allowed >> op & 1;
 }
 
-/* ---- profiles kept by the project ---- */
-
 /*
- * Build the image of the built-in profile NAME, less the operations in DENIED, which the
- * lists of the command line take away. 0, or -1: no such profile.
+ * The tightest value of KEY (stage AT_ACT) over the rules that matched; false: none of
+ * them says anything.
  */
-int policy_profile(const char *name, uint64_t denied, struct wbuf *out);
+bool policy_limit(const struct policy *p, const struct policy_answer *a, enum key key,
+		  uint64_t *value);
 
-/* The names, in order; NULL after the last. */
-const char *policy_profile_name(uint32_t index);
-
-/* Operations of the groups in the mask GROUPS, as a set. */
-uint64_t policy_group_ops(uint32_t groups);
+/* Walk the constraints of KEY over all rules that matched: call until NULL. *AT starts
+ * at 0. */
+const struct image_constraint *policy_next(const struct policy *p,
+					   const struct policy_answer *a, enum key key,
+					   uint32_t *at);
 
 #endif

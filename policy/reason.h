@@ -17,6 +17,19 @@
 #define REASON_TABLE(X)                                                  \
 	X(RULE, "rule", "")                                              \
 	X(NO_RULE, "no-rule", "the command is not allowed")              \
+	X(PATH, "path", "these arguments are not allowed")               \
+	X(ARGV, "argv", "these arguments are not allowed")               \
+	X(ENVIRONMENT, "environment", "these arguments are not allowed") \
+	X(INPUT, "input", "these arguments are not allowed")             \
+	X(SYMLINK, "symlink", "these arguments are not allowed")         \
+	X(USER, "user", "these arguments are not allowed")               \
+	X(KEY, "key", "these arguments are not allowed")                 \
+	X(SIZE, "size", "these arguments are not allowed")               \
+	X(MODE, "mode", "these arguments are not allowed")               \
+	X(STEP, "step", "these arguments are not allowed")               \
+	X(CONSTRAINT, "constraint", "these arguments are not allowed")   \
+	X(RATE, "rate", "it is asked too often")                         \
+	X(LOCKED_DOWN, "locked-down", "the policy cannot be trusted")    \
 	X(EXPLICIT_DENY, "explicit-deny", "the command is not allowed")  \
 	X(FROZEN, "frozen", "the agent is in frozen state")              \
 	X(NOT_SUPPORTED, "not-supported", "not supported by this build") \

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ipc/note.h"
+#include "tests/lib/policy.h"
 #include "worker/worker.h"
 
 #define TEXT_MAX (1024 * 1024)
@@ -39,10 +40,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc, (void)argv;
 	for (size_t i = 0; i < ARRAY_SIZE(profiles); i++) {
 		/* The policy points into it: it stays. */
-		struct wbuf image = wbuf_growing(POLICY_IMAGE_MAX);
+		struct wbuf image = {0};
 
-		must(policy_profile(profiles[i], 0, &image) == 0);
-		must(policy_open(&fuzz.workers[i].policy, image.p, image.len) == 0);
+		policy_of_profile(&fuzz.workers[i].policy, &image, profiles[i]);
 	}
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "ipc/note.h"
+#include "tests/lib/policy.h"
 #include "worker/worker.h"
 
 struct fixture {
@@ -22,6 +23,7 @@ struct fixture {
 	int writer; /* where the writer would read */
 	char line[SINK_LINE_MAX + 1];
 	struct wbuf wire;
+	struct wbuf image; /* of the policy */
 };
 
 static int setup(void **state)
@@ -44,6 +46,9 @@ static int setup(void **state)
 	/* What differs from run to run is fixed here. */
 	strcpy(f->w->audit.boot_id, "b");
 	strcpy(f->w->audit.instance, "i");
+	policy_of_text(&f->w->policy, &f->image,
+		       "[policy]\nbase = safe\n\n[rule \"no-root\"]\neffect = deny\n"
+		       "command = guest-set-user-password\n");
 	strcpy(f->w->policy_digest, "d16e57");
 	return 0;
 }
@@ -58,6 +63,7 @@ static int teardown(void **state)
 	loop_done(&f->w->loop);
 	free(f->w->sink.head); /* one line at the most was kept */
 	wbuf_free(&f->wire);
+	wbuf_free(&f->image);
 	free(f->w);
 	free(f);
 	return 0;
@@ -234,15 +240,15 @@ static void denied_password(void **state)
 	const struct verdict v = {
 		.reason = REASON_EXPLICIT_DENY,
 		.skew = true,
-		.policy = {.rule = "no-root", .file = "/etc/x.conf", .line = 12},
+		.policy = {.rule = 0}, /* denies come first */
 	};
 	const char *line = decision(*state, OP_set_user_password, &args, &v);
 
 	assert_has(line, "\"POSTERN_DECISION\": \"deny\"");
 	assert_has(line, "\"POSTERN_REASON\": \"explicit-deny\"");
 	assert_has(line, "\"POSTERN_RULE\": \"no-root\"");
-	assert_has(line, "\"POSTERN_RULE_FILE\": \"/etc/x.conf\"");
-	assert_has(line, "\"POSTERN_RULE_LINE\": 12");
+	assert_has(line, "\"POSTERN_RULE_FILE\": \"test.conf\"");
+	assert_has(line, "\"POSTERN_RULE_LINE\": 4");
 	assert_has(line, "\"POSTERN_POLICY_SHA256\": \"d16e57\"");
 	assert_has(line, "\"POSTERN_SKEW\": true");
 	assert_has(line, "\"POSTERN_REQUEST\": 8");
@@ -258,18 +264,19 @@ static void denied_password(void **state)
 
 static void allowed_by_a_profile(void **state)
 {
-	const struct verdict v = {
-		.allowed = true,
-		.reason = REASON_RULE,
-		.policy = {.allowed = true, .rule = "@info", .file = "builtin:safe"},
-	};
-	const char *line = decision(*state, OP_get_osinfo, "", &v);
+	struct fixture *f = *state;
+	struct verdict v = {.allowed = true, .reason = REASON_RULE};
+	const char *line;
+
+	policy_decide(&f->w->policy, &(struct policy_question){.op = OP_get_osinfo},
+		      &v.policy);
+	line = decision(f, OP_get_osinfo, "", &v);
 
 	assert_has(line, "\"POSTERN_EVENT\": \"decision\"");
 	assert_has(line, "\"POSTERN_DECISION\": \"allow\"");
-	assert_has(line, "\"POSTERN_RULE\": \"@info\"");
+	assert_has(line, "\"POSTERN_RULE\": \"info\"");
 	assert_has(line, "\"POSTERN_ARGS\": \"{}\"");
-	assert_lacks(line, "RULE_LINE");
+	assert_has(line, "\"POSTERN_RULE_FILE\": \"builtin:safe\"");
 	assert_lacks(line, "SKEW");
 }
 
@@ -277,7 +284,7 @@ static void long_text_is_cut(void **state)
 {
 	char *path = malloc(100000);
 	struct msg_file_open args = {.path = {.p = path, .len = 100000, .set = true}};
-	const struct verdict v = {.reason = REASON_NO_RULE};
+	const struct verdict v = {.reason = REASON_NO_RULE, .policy.rule = -1};
 	const char *line;
 
 	memset(path, '"', 100000);
@@ -297,7 +304,7 @@ static void many_arguments_are_cut(void **state)
 		.path = v_str("/bin/true"),
 		.arg = {.v = arg, .n = ARRAY_SIZE(arg), .set = true},
 	};
-	const struct verdict v = {.reason = REASON_NO_RULE};
+	const struct verdict v = {.reason = REASON_NO_RULE, .policy.rule = -1};
 	const char *line, *text;
 
 	for (size_t i = 0; i < ARRAY_SIZE(arg); i++)

@@ -58,7 +58,7 @@ static void test_defaults(void **state)
 	assert_string_equal(o.program, "postern");
 	assert_string_equal(o.method->name, "virtio-serial");
 	assert_string_equal(o.path, "/dev/virtio-ports/org.qemu.guest_agent.0");
-	assert_string_equal(o.profile, "safe");
+	assert_null(o.profile);
 	assert_string_equal(o.audit, "fd:2");
 	assert_string_equal(o.frontend_user, "postern-frontend");
 	assert_string_equal(o.inspector_user, "postern-inspector");
@@ -429,6 +429,7 @@ static void test_help(void **state)
 		"-r, --retry-path",
 		"-h, --help",
 		"--profile NAME",
+		"--policy-root DIR",
 		"--audit SINK",
 		"--frontend-user USER",
 		"--inspector-user USER",

@@ -1,0 +1,150 @@
+/*
+ * policy/decide.c - may this be done?
+ *
+ * Runs in:   worker, frontend, posternctl
+ * Input:     a policy image that policy_open checked; typed requests
+ * May touch: the structs it is handed
+ * Must not:  make a system call, allocate, depend on the order of rules
+ *
+ * Rules come sorted from the builder: denies first, then by file and line. So the first
+ * that matches is the one to name, and the order in which they were written means
+ * nothing.
+ */
+#include <string.h>
+
+#include "policy/policy.h"
+#include "policy/request.h"
+
+/*
+ * How many constraints of RULE hold until one fails; all of them if none does. Those that
+ * look at more than the request hold for an allow, and are looked at again later.
+ */
+static uint32_t held(const struct policy *p, const struct image_rule *rule,
+		     const struct policy_question *q)
+{
+	uint32_t n = 0;
+
+	if (!q->args)
+		return rule->n_constraints;
+	while (n < rule->n_constraints &&
+	       request_holds(p, &p->constraints[rule->constraint + n], q))
+		n++;
+	return n;
+}
+
+/*
+ * A deny must hold as a whole: what cannot be known yet does not refuse, nor does what
+ * the command has not (a program's path, of asking for its result).
+ */
+static bool denies(const struct policy *p, const struct image_rule *rule,
+		   const struct policy_question *q)
+{
+	for (uint32_t i = 0; i < rule->n_constraints; i++)
+		if (!request_speaks(p->constraints[rule->constraint + i].key, q->op))
+			return false;
+	if (rule->n_constraints && !q->args)
+		return false;
+	return held(p, rule, q) == rule->n_constraints;
+}
+
+static enum reason default_reason(const struct policy *p, enum reason reason)
+{
+	return *policy_text(p, p->head->locked_down) ? REASON_LOCKED_DOWN : reason;
+}
+
+/* An allow rule that speaks of the command: it matches, or may be the nearest that fails.
+ */
+static void weigh(const struct policy *p, const struct policy_question *q, uint32_t rule,
+		  struct policy_answer *a, uint32_t *nearest)
+{
+	const struct image_rule *r = &p->rules[rule];
+	uint32_t n = held(p, r, q);
+
+	if (n == r->n_constraints) {
+		if (!a->allowed)
+			*a = (struct policy_answer){.allowed = true,
+						    .reason = REASON_RULE,
+						    .rule = (int32_t)rule,
+						    .failed = -1};
+		a->matches[rule / 64] |= UINT64_C(1) << rule % 64;
+		return;
+	}
+	if (a->allowed || (a->rule >= 0 && n <= *nearest))
+		return;
+	*nearest = n;
+	a->rule = (int32_t)rule;
+	a->failed = (int32_t)(r->constraint + n);
+	a->reason = key_row(p->constraints[a->failed].key)->reason;
+}
+
+static void decide_set(const struct policy *p, const struct policy_question *q,
+		       enum image_set set, struct policy_answer *a)
+{
+	uint32_t nearest = 0;
+
+	*a = (struct policy_answer){
+		.reason = default_reason(p, REASON_NO_RULE), .rule = -1, .failed = -1};
+	for (uint32_t i = 0; i < p->head->n_rules; i++) {
+		const struct image_rule *r = &p->rules[i];
+
+		if (r->set != set || q->op >= OP_MAX || !(r->ops >> q->op & 1))
+			continue;
+		if (r->effect == POLICY_ALLOW) {
+			weigh(p, q, i, a, &nearest);
+		} else if (denies(p, r, q)) {
+			/* Denies come first, so nothing was allowed yet. */
+			a->reason = REASON_EXPLICIT_DENY;
+			a->rule = (int32_t)i;
+			return;
+		}
+	}
+}
+
+void policy_decide(const struct policy *p, const struct policy_question *q,
+		   struct policy_answer *a)
+{
+	struct policy_answer ceiling;
+
+	decide_set(p, q, SET_EFFECTIVE, a);
+	if (!a->allowed && p->head->mode == MODE_COMPLAIN) {
+		decide_set(p, q, SET_CEILING, &ceiling);
+		if (ceiling.allowed) {
+			/* What would have refused it stays, to be recorded. */
+			a->allowed = a->complained = true;
+			memcpy(a->matches, ceiling.matches, sizeof(a->matches));
+		}
+	}
+	a->never = !a->allowed && !policy_may(p, q->op);
+}
+
+/* ---- limits ---- */
+
+const struct image_constraint *policy_next(const struct policy *p,
+					   const struct policy_answer *a, enum key key,
+					   uint32_t *at)
+{
+	while (*at < p->head->n_constraints) {
+		const struct image_constraint *c = &p->constraints[(*at)++];
+
+		if (c->key == key && a->matches[c->rule / 64] >> c->rule % 64 & 1)
+			return c;
+	}
+	return NULL;
+}
+
+bool policy_limit(const struct policy *p, const struct policy_answer *a, enum key key,
+		  uint64_t *value)
+{
+	bool most = key_row(key)->tight == TIGHT_MOST, found = false;
+	const struct image_constraint *c;
+	uint32_t at = 0;
+
+	while ((c = policy_next(p, a, key, &at))) {
+		uint64_t v = p->values[c->value].number;
+
+		if (!found || (most ? v > *value : v < *value))
+			*value = v;
+		found = true;
+	}
+	return found;
+}

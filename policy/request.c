@@ -1,0 +1,385 @@
+/*
+ * policy/request.c - constraints that the typed request alone decides
+ *
+ * Runs in:   worker, frontend, posternctl
+ * Input:     a checked image; typed requests of the host: hostile
+ * May touch: the structs it is handed
+ * Must not:  look at a file, take a string apart that is resolved again later
+ */
+#include "policy/request.h"
+
+#include "policy/pattern.h"
+
+/* One constraint on one request: its values, and the arguments. */
+struct ask {
+	const struct policy *p;
+	const struct image_constraint *c;
+	uint32_t op;
+	const void *args;
+};
+
+static const struct image_value *value(const struct ask *a, uint32_t i)
+{
+	return &a->p->values[a->c->value + i];
+}
+
+static uint64_t number(const struct ask *a)
+{
+	return value(a, 0)->number;
+}
+
+/* "yes": whatever is asked holds. "no": only if it is not ASKED. */
+static bool yes_or_not(const struct ask *a, bool asked)
+{
+	return number(a) || !asked;
+}
+
+static bool matches(const struct ask *a, uint32_t i, const char *p, size_t len)
+{
+	const struct image_value *v = value(a, i);
+
+	/* Text of no length may be nowhere. */
+	return pattern_match(policy_text(a->p, v->text), v->len, len ? p : "", len, NULL);
+}
+
+static bool matches_any(const struct ask *a, const char *p, size_t len)
+{
+	for (uint32_t i = 0; i < a->c->n_values; i++)
+		if (matches(a, i, p, len))
+			return true;
+	return false;
+}
+
+static bool is_word(const struct v_str *s, const char *word)
+{
+	return s->len == strlen(word) && (!s->len || !memcmp(s->p, word, s->len));
+}
+
+/* ---- programs ---- */
+
+static bool exec_name(const struct ask *a)
+{
+	const struct msg_exec *q = a->args;
+
+	return is_word(&q->path, policy_text(a->p, value(a, 0)->text));
+}
+
+/* Absolute, and nothing in it that a pattern would not see: "/opt/x/../../bin/sh". */
+static bool is_plain_path(const struct v_str *path)
+{
+	const char *p = path->p, *end = p + path->len;
+
+	if (p == end || *p != '/')
+		return false;
+	while (p < end) {
+		const char *part = ++p;
+
+		p = memchr(p, '/', (size_t)(end - p));
+		p = p ? p : end;
+		if (p == part || (p - part == 1 && part[0] == '.') ||
+		    (p - part == 2 && part[0] == '.' && part[1] == '.'))
+			return false;
+	}
+	return true;
+}
+
+/* A bare name is looked up in these, once (POLICY.md section 4). */
+static const char *const lookup[] = {"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"};
+
+static bool exec_path(const struct ask *a)
+{
+	const struct msg_exec *q = a->args;
+	char path[4096];
+
+	if (!q->path.len)
+		return false;
+	if (memchr(q->path.p, '/', q->path.len))
+		return is_plain_path(&q->path) && matches_any(a, q->path.p, q->path.len);
+	for (size_t i = 0; i < ARRAY_SIZE(lookup); i++) {
+		size_t len = strlen(lookup[i]);
+		struct v_str full = {.p = path, .len = (uint32_t)len + q->path.len};
+
+		if (q->path.len > sizeof(path) - len)
+			return false;
+		memcpy(path, lookup[i], len);
+		memcpy(path + len, q->path.p, q->path.len);
+		if (is_plain_path(&full) && matches_any(a, path, full.len))
+			return true;
+	}
+	return false;
+}
+
+/* "*" alone stands for one argument, whatever it is. */
+static bool argument(const struct ask *a, uint32_t i, const struct v_str *arg)
+{
+	if (streq(policy_text(a->p, value(a, i)->text), "*"))
+		return !arg->len || arg->p[0] != '-';
+	return matches(a, i, arg->p, arg->len);
+}
+
+/*
+ * Values of one place, which their number names, are alternatives. "..." in last place
+ * stands for the rest.
+ */
+static bool exec_argv(const struct ask *a)
+{
+	const struct msg_exec *q = a->args;
+	const struct v_str *args = q->arg.v;
+	uint32_t place = 0, i = 0;
+
+	while (i < a->c->n_values) {
+		uint64_t here = value(a, i)->number;
+		bool found = false;
+
+		if (streq(policy_text(a->p, value(a, i)->text), "..."))
+			return true;
+		if (place == q->arg.n)
+			return false;
+		for (; i < a->c->n_values && value(a, i)->number == here; i++)
+			found = found || argument(a, i, &args[place]);
+		if (!found)
+			return false;
+		place++;
+	}
+	return place == q->arg.n;
+}
+
+static bool exec_env(const struct ask *a)
+{
+	const struct msg_exec *q = a->args;
+	const struct v_str *env = q->env.v;
+
+	for (uint32_t i = 0; i < q->env.n; i++) {
+		const char *equals = memchr(env[i].p, '=', env[i].len);
+
+		/* A variable without a name is none that a pattern could speak of. */
+		if (!equals || equals == env[i].p ||
+		    !matches_any(a, env[i].p, (size_t)(equals - env[i].p)))
+			return false;
+	}
+	return true;
+}
+
+static bool exec_stdin(const struct ask *a)
+{
+	return yes_or_not(a, ((const struct msg_exec *)a->args)->input_data.set);
+}
+
+static bool exec_stdin_max(const struct ask *a)
+{
+	return ((const struct msg_exec *)a->args)->input_data.size <= number(a);
+}
+
+/* ---- files ---- */
+
+/* Words of open-mode, by place. */
+enum {
+	OPEN_READ = 1,
+	OPEN_CREATE = 2,
+	OPEN_REPLACE = 4,
+	OPEN_APPEND = 8,
+	OPEN_UPDATE = 16
+};
+
+/* Modes of fopen(3) by their first letter; what there is to do depends on the file. */
+static bool open_mode(const struct ask *a)
+{
+	const struct msg_file_open *q = a->args;
+	const char first = *(q->mode.set && q->mode.len ? q->mode.p : "r");
+	bool update = q->mode.set && q->mode.len && memchr(q->mode.p, '+', q->mode.len);
+	uint64_t words = number(a);
+
+	if (first == 'w')
+		return words & (OPEN_CREATE | OPEN_REPLACE);
+	if (first == 'a')
+		return words & OPEN_APPEND;
+	return words & (update ? OPEN_UPDATE : OPEN_READ);
+}
+
+/* ---- accounts ---- */
+
+/* The user name is the first argument of all these commands. */
+static const struct v_str *account_of(const struct ask *a)
+{
+	if (a->op == OP_set_user_password)
+		return &((const struct msg_set_password *)a->args)->username;
+	if (a->op == OP_ssh_add_authorized_keys)
+		return &((const struct msg_ssh_add *)a->args)->username;
+	if (a->op == OP_ssh_remove_authorized_keys)
+		return &((const struct msg_ssh_remove *)a->args)->username;
+	return &((const struct msg_ssh_user *)a->args)->username;
+}
+
+static bool account(const struct ask *a)
+{
+	const struct v_str *user = account_of(a);
+
+	return matches_any(a, user->p, user->len);
+}
+
+static bool account_exclude(const struct ask *a)
+{
+	return !account(a);
+}
+
+enum { CRYPTED_ONLY = 1, CRYPTED_NO = 2, CRYPTED_ANY = 4 };
+
+static bool crypted(const struct ask *a)
+{
+	bool is = ((const struct msg_set_password *)a->args)->crypted.v;
+
+	return number(a) & (CRYPTED_ANY | (is ? CRYPTED_ONLY : CRYPTED_NO));
+}
+
+static bool empty_password(const struct ask *a)
+{
+	return yes_or_not(a, !((const struct msg_set_password *)a->args)->password.len);
+}
+
+/* A key with options in front has no type in first place, so it matches nothing. */
+static bool key_types(const struct ask *a)
+{
+	const struct msg_ssh_add *q = a->args;
+	const struct v_str *keys = q->keys.v;
+
+	for (uint32_t i = 0; i < q->keys.n; i++) {
+		const char *blank = memchr(keys[i].p, ' ', keys[i].len);
+		size_t len = blank ? (size_t)(blank - keys[i].p) : keys[i].len;
+
+		/* One that is several lines would bring keys of other types along. */
+		if (memchr(keys[i].p, '\n', keys[i].len))
+			return false;
+		/* An empty one is no key: clients split files at newlines. */
+		if (keys[i].len && !matches_any(a, keys[i].p, len))
+			return false;
+	}
+	return true;
+}
+
+/* Each line may be a key. */
+static bool keys_max(const struct ask *a)
+{
+	const struct msg_ssh_add *q = a->args;
+	const struct v_str *keys = q->keys.v;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < q->keys.n; i++) {
+		n += keys[i].len > 0;
+		for (uint32_t k = 0; k < keys[i].len; k++)
+			n += keys[i].p[k] == '\n';
+	}
+	return n <= number(a);
+}
+
+static bool reset(const struct ask *a)
+{
+	return yes_or_not(a, ((const struct msg_ssh_add *)a->args)->reset.v);
+}
+
+/* ---- time, CPUs, memory, power ---- */
+
+static bool from_rtc(const struct ask *a)
+{
+	return yes_or_not(a, !((const struct msg_set_time *)a->args)->time.set);
+}
+
+static bool offline_cpus(const struct ask *a)
+{
+	const struct msg_set_vcpus *q = a->args;
+	const struct msg_vcpu *cpus = q->vcpus.v;
+	bool asked = false;
+
+	for (uint32_t i = 0; i < q->vcpus.n; i++)
+		asked |= !cpus[i].online.v;
+	return yes_or_not(a, asked);
+}
+
+static bool offline_memory(const struct ask *a)
+{
+	const struct msg_set_memory_blocks *q = a->args;
+	const struct msg_memory_block *blocks = q->mem_blks.v;
+	bool asked = false;
+
+	for (uint32_t i = 0; i < q->mem_blks.n; i++)
+		asked |= !blocks[i].online.v;
+	return yes_or_not(a, asked);
+}
+
+static bool power_mode(const struct ask *a)
+{
+	static const char *const words[] = {"powerdown", "halt", "reboot"};
+	const struct msg_shutdown *q = a->args;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (q->mode.set ? is_word(&q->mode, words[i]) : i == 0)
+			return number(a) >> i & 1;
+	return false;
+}
+
+static bool suspend_mode(const struct ask *a)
+{
+	return number(a) >> (a->op - OP_suspend_disk) & 1;
+}
+
+_Static_assert(OP_suspend_ram == OP_suspend_disk + 1, "words of `modes` in this order");
+_Static_assert(OP_suspend_hybrid == OP_suspend_disk + 2,
+	       "words of `modes` in this order");
+
+/* ---- the table ---- */
+
+/* A key may be checked for several commands, each with arguments of its own. */
+static const struct row {
+	enum key key;
+	uint32_t op;
+	bool (*holds)(const struct ask *a);
+} rows[] = {
+	{KEY_EXEC_NAME, OP_exec, exec_name},
+	{KEY_EXEC_PATH, OP_exec, exec_path},
+	{KEY_ARGV, OP_exec, exec_argv},
+	{KEY_ENV_ALLOW, OP_exec, exec_env},
+	{KEY_STDIN, OP_exec, exec_stdin},
+	{KEY_STDIN_MAX, OP_exec, exec_stdin_max},
+	{KEY_OPEN_MODE, OP_file_open, open_mode},
+	{KEY_ACCOUNT, OP_set_user_password, account},
+	{KEY_ACCOUNT, OP_ssh_get_authorized_keys, account},
+	{KEY_ACCOUNT, OP_ssh_add_authorized_keys, account},
+	{KEY_ACCOUNT, OP_ssh_remove_authorized_keys, account},
+	{KEY_ACCOUNT_EXCLUDE, OP_set_user_password, account_exclude},
+	{KEY_ACCOUNT_EXCLUDE, OP_ssh_get_authorized_keys, account_exclude},
+	{KEY_ACCOUNT_EXCLUDE, OP_ssh_add_authorized_keys, account_exclude},
+	{KEY_ACCOUNT_EXCLUDE, OP_ssh_remove_authorized_keys, account_exclude},
+	{KEY_CRYPTED, OP_set_user_password, crypted},
+	{KEY_EMPTY, OP_set_user_password, empty_password},
+	{KEY_KEY_TYPES, OP_ssh_add_authorized_keys, key_types},
+	{KEY_KEYS_MAX, OP_ssh_add_authorized_keys, keys_max},
+	{KEY_RESET, OP_ssh_add_authorized_keys, reset},
+	{KEY_FROM_RTC, OP_set_time, from_rtc},
+	{KEY_OFFLINE, OP_set_vcpus, offline_cpus},
+	{KEY_OFFLINE, OP_set_memory_blocks, offline_memory},
+	{KEY_MODES, OP_shutdown, power_mode},
+	{KEY_SUSPEND_MODES, OP_suspend_disk, suspend_mode},
+	{KEY_SUSPEND_MODES, OP_suspend_ram, suspend_mode},
+	{KEY_SUSPEND_MODES, OP_suspend_hybrid, suspend_mode},
+};
+
+static const struct row *row_of(enum key key, uint32_t op)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].key == key && rows[i].op == op)
+			return &rows[i];
+	return NULL;
+}
+
+bool request_speaks(enum key key, uint32_t op)
+{
+	return row_of(key, op);
+}
+
+bool request_holds(const struct policy *p, const struct image_constraint *c,
+		   const struct policy_question *q)
+{
+	const struct ask a = {.p = p, .c = c, .op = q->op, .args = q->args};
+	const struct row *row = row_of(c->key, q->op);
+
+	return !row || row->holds(&a);
+}
