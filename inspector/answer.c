@@ -6,7 +6,7 @@
  * May touch: the arena; what the handler of the operation touches
  * Must not:  answer an operation that another program carries out
  */
-#include "inspector/inspector.h"
+#include "inspector/shape.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,12 +14,16 @@
 typedef enum answer run_fn(struct inspector *in, struct rbuf *args, struct wbuf *result,
 			   struct err *e);
 
+/* Shape, then what the worker found out; either may be missing from the end. */
 static int get_more(struct inspector *in, struct rbuf *r)
 {
+	in->shape = (struct msg_shape){0};
 	in->more = (struct msg_question){0};
-	if (!rbuf_left(r))
-		return r->bad ? -1 : 0;
-	if (schema_get(r, &schema_question, &in->arena, &in->more) < 0)
+	if (r->bad)
+		return -1;
+	if (rbuf_left(r) && schema_get(r, &schema_shape, &in->arena, &in->shape) < 0)
+		return -1;
+	if (rbuf_left(r) && schema_get(r, &schema_question, &in->arena, &in->more) < 0)
 		return -1;
 	return rbuf_done(r) ? 0 : -1;
 }
@@ -42,6 +46,7 @@ static int get_more(struct inspector *in, struct rbuf *r)
 			return ANSWER_VIOLATION;                              \
 		if (inspect_##tag(in, &args, &result, e) < 0)                 \
 			return ANSWER_ERROR;                                  \
+		shape_hide(in, &schema_##result_t, &result);                  \
 		schema_put(w, &schema_##result_t, &result);                   \
 		return ANSWER_RESULT;                                         \
 	}

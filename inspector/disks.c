@@ -15,6 +15,7 @@
 
 #include "inspector/block.h"
 #include "inspector/kernel.h"
+#include "inspector/shape.h"
 
 /* Names of one directory, on the way into a list of struct v_str. */
 struct entries {
@@ -41,6 +42,8 @@ static int each_name(void *arg, const char *name, unsigned char type)
 	struct v_str *v;
 
 	if (n->disk ? type != DT_DIR || !is_partition(name, n->disk) : type != DT_LNK)
+		return 0;
+	if (!shape_shows(n->in, name, strlen(name)))
 		return 0;
 	v = inspect_add(n->in, &n->list, sizeof(*v));
 	if (v)

@@ -9,6 +9,7 @@
 #include "inspector/diskstats.h"
 
 #include "inspector/kernel.h"
+#include "inspector/shape.h"
 
 /* The columns behind the name, in the file's order (protocol 3.33). */
 #define COLUMN(name) offsetof(struct msg_disk_counters, name)
@@ -79,6 +80,7 @@ int inspect_get_diskstats(struct inspector *in, const struct msg_empty *args,
 	result->value.set = true;
 	while (text_line(&t, &line))
 		if (diskstats_line(line, &disk) &&
+		    shape_shows(in, disk.name.p, (size_t)(disk.name.end - disk.name.p)) &&
 		    add_disk(in, &disk, &result->value) < 0)
 			return inspect_full(e);
 	return 0;

@@ -41,7 +41,8 @@ struct inspector {
 	int route;                /* socket to the kernel, NETLINK_ROUTE; or -1 */
 	uint32_t route_seq;       /* number of the last question there */
 	struct arena arena;       /* emptied for each question */
-	struct msg_question more; /* what the worker found out for this one */
+	struct msg_shape shape;   /* what the policy lets be seen of this one */
+	struct msg_question more; /* what the worker found out for it */
 	struct hung_set hung;     /* processes left behind */
 	/* A line for people, by way of the worker; NULL: nobody reads it. */
 	void (*note)(struct inspector *in, struct v_str text);

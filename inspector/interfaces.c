@@ -16,6 +16,7 @@
 
 #include "inspector/kernel.h"
 #include "inspector/netlink.h"
+#include "inspector/shape.h"
 
 /* Tables that change while they are read are read again, so many times. */
 #define TRIES_MAX 8
@@ -79,11 +80,15 @@ static int add_statistics(struct inspector *in, const struct attr *a,
 	return 0;
 }
 
+static size_t name_length(const struct attr *a)
+{
+	return a->p ? strnlen((const char *)a->p, a->len) : 0;
+}
+
 /* The receive buffer is used again: the name must be copied. */
 static struct v_str name_of(struct inspector *in, const struct attr *a)
 {
-	return inspect_text(in, "%.*s",
-			    a->p ? (int)strnlen((const char *)a->p, a->len) : 0,
+	return inspect_text(in, "%.*s", (int)name_length(a),
 			    a->p ? (const char *)a->p : "");
 }
 
@@ -96,6 +101,9 @@ static int each_link(void *arg, const struct nlmsghdr *m)
 	struct link *link;
 
 	if (m->nlmsg_type != RTM_NEWLINK || !netlink_attrs(m, sizeof(info), attrs))
+		return 0;
+	if (!shape_shows(t->in, (const char *)attrs[IFLA_IFNAME].p,
+			 name_length(&attrs[IFLA_IFNAME])))
 		return 0;
 	memcpy(&info, NLMSG_DATA(m), sizeof(info));
 	iface = arena_take(&t->in->arena, sizeof(*iface));

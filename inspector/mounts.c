@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
+#include "inspector/shape.h"
+
 #define MOUNTINFO "/proc/self/mountinfo"
 
 static void close_stream_p(FILE **f)
@@ -77,7 +79,8 @@ static int add_mount(struct inspector *in, struct libmnt_fs *fs, struct v_list *
 	struct mount *m;
 	dev_t dev;
 
-	if (!point || !type || !find_device(in, fs, &dev))
+	if (!point || !type || !shape_shows(in, point, strlen(point)) ||
+	    !find_device(in, fs, &dev))
 		return 0;
 	m = inspect_add(in, list, sizeof(*m));
 	if (!m)

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <utmpx.h>
 
+#include "inspector/shape.h"
+
 #define USEC_PER_SEC 1e6
 #define UTMP         "/var/run/utmp"
 #define SESSIONS     "/run/systemd/sessions"
@@ -26,6 +28,8 @@ static int add_user(struct inspector *in, struct v_list *users, struct v_str nam
 {
 	struct msg_user *u = users->v;
 
+	if (!shape_shows(in, name.p, name.len))
+		return 0;
 	for (uint32_t i = 0; i < users->n; i++) {
 		if (!same(u[i].user, name))
 			continue;

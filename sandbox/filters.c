@@ -35,6 +35,7 @@
 #define W   SC_ROLE(SANDBOX_WORKER)
 #define C   SC_ROLE(SANDBOX_CHILD)
 #define S   SC_ROLE(SANDBOX_SMART)
+#define P   SC_ROLE(SANDBOX_POLICY)
 #define ALL (F | I | W | C)
 
 #define ALLOW(call, roles, why, ...)     {SCMP_SYS(call), roles, 0, why, {__VA_ARGS__}}
@@ -137,7 +138,11 @@ static const struct sc_rule rules[] = {
 
 	/* ---- op children that do more than answer ---- */
 	ALLOW(openat2,                   S, "find and open the disks"),
-	ALLOW(getdents64,                S, "which disks are there?"),
+	ALLOW(getdents64,                S|P, "which disks, which policy files?"),
+	ALLOW(openat,                    P, "policy files", READ_ONLY(2)),
+	ALLOW(newfstatat,                P, "may others write them?"),
+	ALLOW(fstat,                     P, "the same"),
+	ALLOW(readlinkat,                P, "is a file masked?"),
 	ALLOW(ioctl,                     S, "the health log",
 	      IS(1, NVME_IOCTL_ADMIN_CMD)),
 

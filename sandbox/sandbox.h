@@ -53,8 +53,9 @@ enum sandbox_role {
 	SANDBOX_FRONTEND,
 	SANDBOX_INSPECTOR,
 	SANDBOX_WORKER,
-	SANDBOX_CHILD, /* an op child that only answers, and the audit writer */
-	SANDBOX_SMART, /* besides, an op child that reads the health of NVMe disks */
+	SANDBOX_CHILD,  /* an op child that only answers, and the audit writer */
+	SANDBOX_POLICY, /* besides, a child that reads the policy files */
+	SANDBOX_SMART,  /* besides, an op child that reads the health of NVMe disks */
 	SANDBOX_ROLE_COUNT
 };
 

@@ -92,20 +92,33 @@ static int send_socket(int worker, char message, int fd)
 	return sendmsg(worker, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
 }
 
+/* Behind the name; DENIED is the lists' word, as text. */
+static void worker_args(const struct supervisor *s, const char *denied, const char **arg)
+{
+	*arg++ = "--deny";
+	*arg++ = denied;
+	if (s->profile) {
+		*arg++ = "--profile";
+		*arg++ = s->profile;
+	}
+	if (s->policy_root) {
+		*arg++ = "--policy-root";
+		*arg++ = s->policy_root;
+	}
+	if (s->verbose)
+		*arg = "--verbose";
+}
+
 static int launch_child(const struct child *c, int socket)
 {
 	const struct supervisor *s = c->s;
 	char denied[2 * sizeof(s->commands) + 1];
-	const char *argv[7] = {name_of(c)};
+	const char *argv[10] = {name_of(c)};
 	struct launch l = {.argv = argv, .exe = c->exe, .socket = socket, .extra = -1};
 
+	snprintf(denied, sizeof(denied), "%" PRIx64, ~s->commands);
 	if (id_of(c) == CHILD_WORKER) {
-		argv[1] = "--profile";
-		argv[2] = s->profile;
-		argv[3] = "--deny";
-		argv[4] = denied;
-		argv[5] = s->verbose ? "--verbose" : NULL;
-		snprintf(denied, sizeof(denied), "%" PRIx64, ~s->commands);
+		worker_args(s, denied, argv + 1);
 		l.extra = s->audit;
 	} else {
 		l.confine = &c->confine;

@@ -69,7 +69,8 @@ struct supervisor {
 	int channel_errnum;     /* why it could not be opened, as was told last */
 	uint64_t busy_since_ms; /* that somebody else has it; 0: nobody had */
 	struct timer stop_timer;
-	const char *profile;
+	const char *profile;     /* this one and no files; NULL: the files */
+	const char *policy_root; /* of the files; NULL: "/" */
 	uint64_t commands; /* that the lists leave, by number in ipc/ops.h; ~0: no list */
 	int audit;
 	bool verbose;

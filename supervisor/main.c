@@ -125,6 +125,7 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 	struct supervisor *s = &a->supervisor;
 
 	s->profile = o->profile;
+	s->policy_root = o->policy_root;
 	s->commands = lists_leave(o->allow, o->block);
 	s->verbose = o->verbose;
 	s->retry = o->retry;

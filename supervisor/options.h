@@ -30,9 +30,10 @@ struct options {
 	const char *fsfreeze_hook;       /* absolute; NULL: none */
 	const char *statedir;            /* NULL: the default */
 	const char *config;              /* of -c; NULL: the usual places */
-	const char *profile;
-	const char *audit;         /* "fd:N" or "file:PATH", not checked yet */
-	const char *frontend_user; /* name or uid */
+	const char *profile;             /* NULL: the policy files */
+	const char *policy_root;         /* NULL: "/" */
+	const char *audit;               /* "fd:N" or "file:PATH", not checked yet */
+	const char *frontend_user;       /* name or uid */
 	const char *inspector_user;
 	const char *programs; /* NULL: where they are installed */
 	uint64_t block;       /* sets of operations, see lists.h */

@@ -44,12 +44,52 @@ static uint32_t part_of(const struct worker *w, uint32_t op)
 	return OP_NONE;
 }
 
-void ask_start(struct worker *w, struct request *rq, const struct rbuf *args)
+/* Values of KEY over all rules that matched; END closes those of each rule. */
+static struct v_list values_of(struct worker *w, const struct policy_answer *a,
+			       enum key key, bool end)
+{
+	const struct policy *p = &w->policy;
+	struct v_list list = {.v = w->arena.p + w->arena.len};
+	const struct image_constraint *c;
+	uint32_t at = 0;
+
+	while ((c = policy_next(p, a, key, &at)))
+		for (uint32_t i = 0; i < c->n_values + end; i++) {
+			const struct image_value *v = &p->values[c->value + i];
+			struct v_str *s = arena_take(&w->arena, sizeof(*s));
+
+			if (!s) /* less than all would show too much */
+				return (struct v_list){0};
+			*s = i == c->n_values ? v_str("")
+					      : v_str(policy_text(p, v->text));
+			list.set = true;
+			list.n++;
+		}
+	return list;
+}
+
+/* What the policy lets be seen; nothing where it says nothing and nothing follows. */
+static void put_shape(struct worker *w, const struct policy_answer *a, bool always,
+		      struct wbuf *out)
+{
+	const struct msg_shape shape = {
+		.only = values_of(w, a, KEY_ONLY, true),
+		.exclude = values_of(w, a, KEY_EXCLUDE, false),
+		.hide = values_of(w, a, KEY_HIDE, false),
+	};
+
+	if (always || shape.only.set || shape.exclude.set || shape.hide.set)
+		schema_put(out, &schema_shape, &shape);
+}
+
+void ask_start(struct worker *w, struct request *rq, const struct policy_answer *a,
+	       const struct rbuf *args)
 {
 	struct err e;
 
 	rq->question = wbuf_growing(FRAME_BODY_MAX);
 	wbuf_put(&rq->question, args->p, rbuf_left(args));
+	put_shape(w, a, part_of(w, rq->op), &rq->question);
 	if (rq->question.bad) {
 		err_set(&e, ERR_GENERIC, "the arguments of %s are too large",
 			op_by_number(rq->op)->name);

@@ -6,6 +6,8 @@
  * May touch: the request table
  * Must not:  act before it decided, decide by anything but the typed request
  */
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "ipc/err.h"
@@ -68,8 +70,10 @@ void gate_decide(const struct worker *w, const struct asked *q, struct verdict *
 {
 	struct policy_question question = {.op = q->number, .args = q->args};
 
-	*v = (struct verdict){.allowed = true, .reason = REASON_RULE};
+	*v = (struct verdict){.allowed = true};
 	policy_decide(&w->policy, &question, &v->policy);
+	/* What complain mode lets through keeps the reason that would refuse it. */
+	v->reason = v->policy.reason;
 	v->skew = v->policy.allowed != !(q->flags & FRAME_REFUSED);
 	if (w->fs != FS_THAWED && !(q->op->flags & OPF_FROZEN_OK))
 		refuse(v, REASON_FROZEN, ERR_NOT_FOUND);
@@ -95,13 +99,28 @@ static void send_error(struct worker *w, const struct frame *f, const struct err
 	peer_reply(&w->frontend, f->op, f->request, FRAME_ERROR, body.p, body.len);
 }
 
+/* How much more than the reason the host is told (POLICY.md section 3, point 10). */
+static void add_detail(const struct worker *w, const struct verdict *v, uint64_t serial,
+		       struct err *e)
+{
+	const struct image_rule *rule = policy_rule(&w->policy, &v->policy);
+	size_t len = strlen(e->desc), room = sizeof(e->desc) - len;
+
+	if (w->policy.head->detail == DETAIL_REF)
+		snprintf(e->desc + len, room, " (ref %llu)", (unsigned long long)serial);
+	else if (w->policy.head->detail == DETAIL_FULL && rule)
+		snprintf(e->desc + len, room, " (rule \"%s\")",
+			 policy_text(&w->policy, rule->name));
+}
+
 static void send_refusal(struct worker *w, const struct frame *f, const struct asked *q,
-			 const struct verdict *v)
+			 const struct verdict *v, uint64_t serial)
 {
 	struct err e;
 
 	err_set(&e, v->cls, "Command %s has been disabled: %s", q->op->name,
 		reason_text(v->reason));
+	add_detail(w, v, serial, &e);
 	send_error(w, f, &e);
 }
 
@@ -136,8 +155,13 @@ static void act(struct worker *w, const struct frame *f, const struct asked *q,
 	struct request *rq = NULL;
 
 	if (v->allowed) {
-		rq = request_begin(w, q->number);
-		if (!rq)
+		/* Thaw and status are never too many. */
+		if (!(q->op->flags & OPF_FROZEN_OK) &&
+		    !rate_take(w, &v->policy, now_usec()))
+			refuse(v, REASON_RATE, ERR_GENERIC);
+		else
+			rq = request_begin(w, q->number, &v->policy);
+		if (v->allowed && !rq)
 			refuse(v, REASON_BUSY, ERR_GENERIC);
 	}
 	/* What changes the guest leaves a record, or is not done. */
@@ -148,14 +172,14 @@ static void act(struct worker *w, const struct frame *f, const struct asked *q,
 		refuse(v, REASON_AUDIT, ERR_GENERIC);
 	}
 	if (!rq) {
-		send_refusal(w, f, q, v);
+		send_refusal(w, f, q, v, serial);
 		record_refused(w, q, v, serial);
 		return;
 	}
 	rq->serial = serial;
 	rq->id = f->request;
 	rq->session = head->session.v;
-	request_start(w, rq, q, args);
+	request_start(w, rq, q, &v->policy, args);
 }
 
 static int handle(struct worker *w, struct frame *f, struct body *b)

@@ -11,16 +11,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "ipc/launch.h"
-#include "ipc/memfd.h"
+#include "policy/source.h"
 #include "sandbox/sandbox.h"
-#include "worker/worker.h"
+#include "worker/policy.h"
 
 struct settings {
-	const char *profile;
-	uint64_t denied; /* operations that the lists of the command line take away */
+	struct policy_from policy;
 	bool verbose;
 };
 
@@ -28,6 +26,7 @@ static int parse(int argc, char **argv, struct settings *s)
 {
 	static const struct option options[] = {
 		{"profile", required_argument, NULL, 'p'},
+		{"policy-root", required_argument, NULL, 'r'},
 		{"deny", required_argument, NULL, 'd'},
 		{"verbose", no_argument, NULL, 'v'},
 		{0},
@@ -37,15 +36,17 @@ static int parse(int argc, char **argv, struct settings *s)
 	opterr = 0; /* one line is enough, and it is ours */
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'p')
-			s->profile = optarg;
+			s->policy.profile = optarg;
+		else if (c == 'r')
+			s->policy.root = optarg;
 		else if (c == 'd')
-			s->denied = strtoull(optarg, NULL, 16);
+			s->policy.denied = strtoull(optarg, NULL, 16);
 		else if (c == 'v')
 			s->verbose = true;
 		else
 			return -1;
 	}
-	return s->profile && optind == argc ? 0 : -1;
+	return optind == argc ? 0 : -1;
 }
 
 static int fail(int status, const char *what, const char *detail)
@@ -55,46 +56,17 @@ static int fail(int status, const char *what, const char *detail)
 	return status;
 }
 
-static int unknown_profile(const char *name)
-{
-	char known[256];
-	struct wbuf w = wbuf_fixed(known, sizeof(known) - 1);
-
-	for (uint32_t i = 0; policy_profile_name(i); i++) {
-		if (i)
-			wbuf_text(&w, ", ");
-		wbuf_text(&w, policy_profile_name(i));
-	}
-	known[w.len] = '\0';
-	fprintf(stderr, "postern: there is no profile '%s'; known are: %s\n", name,
-		known);
-	return EXIT_CONFIG;
-}
-
-/* The image as a sealed memfd, which the frontend gets too, mapped for us to read. */
-static int publish_policy(struct worker *w, const struct wbuf *image)
-{
-	CLEANUP(close_p) int fd = memfd_of("postern-policy", image->p, image->len);
-	void *map;
-
-	if (fd < 0)
-		return -1;
-	map = mmap(NULL, image->len, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map == MAP_FAILED || policy_open(&w->policy, map, image->len) < 0)
-		return -1;
-	w->policy_fd = TAKE_FD(fd);
-	w->policy_size = (uint32_t)image->len;
-	w->generation = 1;
-	return 0;
-}
-
+/* A name that is mistaken on the command line ends us; a mistake in a file locks down. */
 static int load_policy(struct worker *w, const struct settings *s)
 {
-	CLEANUP(wbuf_free) struct wbuf image = wbuf_growing(POLICY_IMAGE_MAX);
+	struct profile p;
 
-	if (policy_profile(s->profile, s->denied, &image) < 0)
-		return unknown_profile(s->profile);
-	if (publish_policy(w, &image) < 0)
+	if (s->policy.profile && !profile_find(s->policy.profile, &p)) {
+		fprintf(stderr, "postern: there is no profile '%s'; known are: %s\n",
+			s->policy.profile, profile_names());
+		return EXIT_CONFIG;
+	}
+	if (worker_policy_load(w, &s->policy) < 0)
 		return fail(EXIT_SYSTEM, "cannot load the policy", strerror(errno));
 	return 0;
 }
@@ -156,7 +128,7 @@ static int serve(struct worker *w, uint64_t caps)
 		return EXIT_SYSTEM;
 	record_start(w, caps);
 	if (w->verbose)
-		worker_log(w, "ready, policy %s", w->policy.base);
+		worker_log(w, "ready, policy %s", policy_base(&w->policy));
 	if (launch_ready(w) < 0)
 		return EXIT_PEER_GONE;
 	status = loop_run(&w->loop);
@@ -185,11 +157,11 @@ int main(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	w->verbose = settings.verbose;
+	if (prepare(w) < 0)
+		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
 	status = load_policy(w, &settings);
 	if (status)
 		return status;
-	if (prepare(w) < 0)
-		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
 	needs = needs_of(&w->policy);
 	status = seal(&needs);
 	return status ? status : serve(w, needs.caps);

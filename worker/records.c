@@ -25,6 +25,18 @@ static void hex(const uint8_t *p, size_t len, char *out)
 		snprintf(out + 2 * i, 3, "%02x", p[i]);
 }
 
+static const char *mode_name(const struct worker *w)
+{
+	return w->policy.head->mode == MODE_COMPLAIN ? "complain" : "enforce";
+}
+
+static const char *decision_name(const struct verdict *v)
+{
+	if (!v->allowed)
+		return "deny";
+	return v->policy.complained ? "complain" : "allow";
+}
+
 void record_start(struct worker *w, uint64_t caps)
 {
 	char privileges[32];
@@ -33,12 +45,12 @@ void record_start(struct worker *w, uint64_t caps)
 	hex(w->policy.sha256, SHA256_LEN, w->policy_digest);
 	snprintf(privileges, sizeof(privileges), "caps=%llx", (unsigned long long)caps);
 	r.version = v_str(POSTERN_VERSION);
-	r.policy_base = v_str(w->policy.base);
+	r.policy_base = v_str(policy_base(&w->policy));
 	r.policy_sha256 = v_str(w->policy_digest);
-	r.policy_mode = v_str("enforce");
+	r.policy_mode = v_str(mode_name(w));
 	r.privileges = v_str(privileges);
 	audit_write(&w->audit, EVENT_START, true, &r, "Postern %s is ready, policy %s",
-		    POSTERN_VERSION, w->policy.base);
+		    POSTERN_VERSION, policy_base(&w->policy));
 }
 
 void record_stop(struct worker *w, const char *why)
@@ -79,28 +91,30 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 		    uint64_t serial)
 {
 	uint8_t text[AUDIT_ARGS_MAX];
-	const char *rule = v->policy.rule ? v->policy.rule : "none";
+	const struct image_rule *image = policy_rule(&w->policy, &v->policy);
+	const char *rule = image ? policy_text(&w->policy, image->name) : NULL;
 	struct msg_audit r = {
 		.request = V_U64(serial),
 		.session = V_U64(head->session.v),
 		.client_id = bounded(head->client_id),
 		.command = v_str(q->op->name),
-		.decision = v_str(v->allowed ? "allow" : "deny"),
+		.decision = v_str(decision_name(v)),
 		.reason = v_str(reason_name(v->reason)),
-		.rule = v_str(v->policy.rule),
-		.rule_file = v_str(v->policy.file),
+		.rule = v_str(rule),
 	};
 
 	put_args(&r, q->op, args, text);
 	r.policy_sha256 = v_str(w->policy_digest);
-	r.policy_mode = v_str("enforce");
-	if (v->policy.line)
-		r.rule_line = V_U64(v->policy.line);
+	r.policy_mode = v_str(mode_name(w));
+	if (image)
+		r.rule_file = v_str(policy_text(&w->policy, image->file));
+	if (image && image->line)
+		r.rule_line = V_U64(image->line);
 	if (v->skew)
 		r.skew = V_BOOL(true);
 	return audit_write(&w->audit, EVENT_DECISION, v->allowed && must(q->op), &r,
 			   "%s %s (%s, rule %s)", v->allowed ? "Allowed" : "Refused",
-			   q->op->name, reason_name(v->reason), rule);
+			   q->op->name, reason_name(v->reason), rule ? rule : "none");
 }
 
 void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,

@@ -25,7 +25,19 @@ static uint64_t limit_ms(uint32_t op)
 	return (uint64_t)op_by_number(op)->limit_s * 1000;
 }
 
-struct request *request_begin(struct worker *w, uint32_t number)
+/* The row's limit, or the policy's if that is less. */
+static uint64_t limit_of(const struct worker *w, uint32_t op,
+			 const struct policy_answer *a)
+{
+	uint64_t ms = limit_ms(op), tighter;
+
+	if (policy_limit(&w->policy, a, KEY_TIME_LIMIT, &tighter) && tighter < ms)
+		ms = tighter;
+	return ms;
+}
+
+struct request *request_begin(struct worker *w, uint32_t number,
+			      const struct policy_answer *a)
 {
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
 		struct request *rq = &w->requests[i];
@@ -35,8 +47,9 @@ struct request *request_begin(struct worker *w, uint32_t number)
 		*rq = (struct request){
 			.op = number,
 			.began_usec = now_usec(),
-			.deadline_ms = now_ms() + limit_ms(number),
+			.limit_ms = limit_of(w, number, a),
 		};
+		rq->deadline_ms = now_ms() + rq->limit_ms;
 		return rq;
 	}
 	return NULL;
@@ -48,11 +61,11 @@ void request_drop(struct request *rq)
 }
 
 void request_start(struct worker *w, struct request *rq, const struct asked *q,
-		   const struct rbuf *args)
+		   const struct policy_answer *a, const struct rbuf *args)
 {
 	requests_arm(w);
 	if (q->op->carrier == BY_INSPECTOR)
-		ask_start(w, rq, args);
+		ask_start(w, rq, a, args);
 	else
 		child_start(w, rq, q->args);
 }
@@ -98,7 +111,7 @@ static void part_over(struct worker *w, struct request *rq, const uint8_t *p, si
 		child_forget(rq->child);
 	rq->child = NULL;
 	rq->part = OP_NONE;
-	rq->deadline_ms = now_ms() + limit_ms(rq->op);
+	rq->deadline_ms = now_ms() + rq->limit_ms;
 	requests_arm(w);
 	ask_more(w, rq, p, len);
 }
@@ -208,8 +221,8 @@ static int deadline(struct timer *t)
 
 		if (!rq->serial || rq->deadline_ms > now)
 			continue;
-		err_set(&e, ERR_GENERIC, "%s did not finish within %u s",
-			op_by_number(rq->op)->name, op_by_number(rq->op)->limit_s);
+		err_set(&e, ERR_GENERIC, "%s did not finish within %g s",
+			op_by_number(rq->op)->name, (double)rq->limit_ms / 1000);
 		late_inspector |= rq->asked > 0;
 		request_failed(w, rq, &e);
 	}

@@ -39,6 +39,8 @@ struct request {
 	uint32_t op;
 	uint64_t session;
 	uint64_t began_usec;
+	uint64_t
+		limit_ms; /* from begin to deadline: the row's, or the policy's if less */
 	uint64_t deadline_ms;
 	bool abandoned; /* nobody waits for the reply */
 	size_t replied; /* bytes of result passed on so far */
@@ -81,6 +83,8 @@ struct worker {
 	uint32_t policy_size;
 	char policy_digest[2 * SHA256_LEN + 1];
 	uint32_t generation;
+
+	uint64_t used_usec[IMAGE_RULES_MAX]; /* by rule: its rate is used up to then */
 
 	struct sink sink;
 	struct audit audit;
@@ -137,17 +141,23 @@ struct verdict {
 /* State, then policy on the typed request, then what this build can do. No effect. */
 void gate_decide(const struct worker *w, const struct asked *q, struct verdict *v);
 
+/* ---- rate.c ---- */
+
+/* Does every rule of the decision still allow one now (monotonic)? Then it is taken. */
+bool rate_take(struct worker *w, const struct policy_answer *a, uint64_t now_usec);
+
 /* ---- requests.c ---- */
 
 /* A free slot, filled; NULL if there are too many under way. */
-struct request *request_begin(struct worker *w, uint32_t number);
+struct request *request_begin(struct worker *w, uint32_t number,
+			      const struct policy_answer *a);
 
 /* Take a slot back in which nothing was started. */
 void request_drop(struct request *rq);
 
 /* Hand it to whoever carries it out. Ends it at once if that fails. */
 void request_start(struct worker *w, struct request *rq, const struct asked *q,
-		   const struct rbuf *args);
+		   const struct policy_answer *a, const struct rbuf *args);
 
 /* A REPLY frame of whoever carries it out: pass it on, end the request with the last. */
 void request_reply(struct worker *w, struct request *rq, const struct frame *f);
@@ -175,7 +185,8 @@ void requests_arm(struct worker *w);
 
 /* ---- ask.c: the inspector ---- */
 
-void ask_start(struct worker *w, struct request *rq, const struct rbuf *args);
+void ask_start(struct worker *w, struct request *rq, const struct policy_answer *a,
+	       const struct rbuf *args);
 /* RQ's part is over: ask with what it gave (LEN bytes at P; none if it failed). */
 void ask_more(struct worker *w, struct request *rq, const uint8_t *p, size_t len);
 /* A frame of the inspector. 0, or -1: it broke the rules. */

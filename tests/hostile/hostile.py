@@ -302,14 +302,23 @@ class Worker:
     """postern-worker with test operations, whose supervisor is the test.
 
     stuck   nobody takes its records, until read_records()
+    policy  text of a policy file, instead of the profile
     """
 
-    def __init__(self, profile="safe", stuck=False):
+    def __init__(self, profile="safe", stuck=False, policy=None):
         self.dir = tempfile.mkdtemp(prefix="postern-test-")
         self.audit_path = os.path.join(self.dir, "audit")
         self.stderr_path = os.path.join(self.dir, "stderr")
         self.launch, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.launch.settimeout(PATIENCE)
+        source = ["--profile", profile]
+        if policy is not None:
+            os.makedirs(os.path.join(self.dir, "etc/postern"), 0o755)
+            with open(os.path.join(self.dir, "etc/postern/policy.conf"), "w",
+                      encoding="utf-8") as f:
+                f.write(policy)
+            os.chmod(f.name, 0o644)
+            source = ["--policy-root", self.dir]
         trail = os.open(self.audit_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         spare = [os.dup2(theirs.fileno(), 100), trail]
         if stuck:
@@ -321,7 +330,7 @@ class Worker:
                 ["/bin/bash", "-c",
                  'exec "$@" 3<&%d 4>&%d %d<&- %d>&-' % (*spare, *spare), "-",
                  os.path.join(build_dir(testops=True), "postern-worker"),
-                 "--profile", profile],
+                 *source],
                 env={}, pass_fds=spare, stdin=subprocess.DEVNULL, stderr=err)
         for fd in spare:
             os.close(fd)

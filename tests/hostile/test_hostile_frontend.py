@@ -394,6 +394,79 @@ def test_what_the_policy_forbids_is_refused_and_recorded():
                 assert ("POSTERN_ARGS" in decision) == (not flags & BAD_ARGS), decision
 
 
+def opt(value=None):
+    """An optional field of a message: absent, or its bytes behind a mark."""
+    return b"\0" if value is None else b"\1" + value
+
+
+def listed(*items):
+    return struct.pack("<I", len(items)) + b"".join(items)
+
+
+def run(path, *args, env=()):
+    return (text(path) + opt(listed(*map(text, args)) if args else None) +
+            opt(listed(*map(text, env)) if env else None) + opt() + opt())
+
+
+def password(user, secret, crypted=False):
+    return text(user) + text(secret) + bytes([crypted])
+
+
+def add_keys(*keys, reset=False):
+    return text("u") + listed(*map(text, keys)) + opt(bytes([reset]))
+
+
+def cpu(online):
+    return listed(struct.pack("<q", 1) + bytes([online]) + opt())
+
+
+# Command, constraint of its only rule, arguments that keep it, arguments that do not.
+CONSTRAINTS = [
+    ("guest-exec", "path = /bin/true", run("/bin/true"), run("/bin/false")),
+    ("guest-exec", "path = /bin/*", run("/bin/x"), run("/bin/x/y")),
+    ("guest-exec", "argv = a ; {b|c}", run("/x", "a", "c"), run("/x", "a", "d")),
+    ("guest-exec", "argv = a ; ...", run("/x", "a", "-z"), run("/x", "b")),
+    ("guest-exec", "env-allow = LANG", run("/x", env=["LANG=C"]),
+     run("/x", env=["LD_PRELOAD=x"])),
+    ("guest-file-open", "open-mode = read", text("/x") + opt(), text("/x") + opt(text("w"))),
+    ("guest-set-user-password", "user = a*", password("ab", "s"), password("b", "s")),
+    ("guest-set-user-password", "user-exclude = root", password("a", "s"),
+     password("root", "s")),
+    ("guest-set-user-password", "crypted = only", password("a", "s", True), password("a", "s")),
+    ("guest-set-user-password", "empty = no", password("a", "s"), password("a", "")),
+    ("guest-ssh-add-authorized-keys", "user = u", add_keys("ssh-rsa A"),
+     text("v") + listed() + opt()),
+    ("guest-ssh-add-authorized-keys", "key-types = ssh-ed25519", add_keys("ssh-ed25519 A", ""),
+     add_keys("ssh-rsa A")),
+    ("guest-ssh-add-authorized-keys", "keys-max = 1", add_keys("k a"), add_keys("k a", "k b")),
+    ("guest-ssh-add-authorized-keys", "reset = no", add_keys("k a"), add_keys(reset=True)),
+    ("guest-set-time", "from-rtc = no", opt(struct.pack("<q", 1)), opt()),
+    ("guest-set-vcpus", "offline = no", cpu(True), cpu(False)),
+    ("guest-shutdown", "modes = reboot", opt(text("reboot")), opt()),
+    ("guest-suspend-ram", "modes = disk ; ram", b"", None),
+    ("guest-suspend-hybrid", "modes = disk ; ram", None, b""),
+]
+
+
+def test_what_a_constraint_forbids_is_refused():
+    """A frontend that says nothing of its own copy's refusal: the worker's own copy holds."""
+    for name, constraint, good, bad in CONSTRAINTS:
+        policy = ("[policy]\nbase = none\n[rule \"r\"]\neffect = allow\n"
+                  f"command = {name}\n{constraint}\n")
+        with Worker(policy=policy) as w:
+            peer, asked = w.frontend(), [args for args in (good, bad) if args is not None]
+            for n, args in enumerate(asked, 1):
+                peer.send(request(OPS[name], n, request_head() + args))
+                assert peer.reply(n).flags == ERROR  # at best it is not built yet
+            w.wait_records("complete", len(asked))
+            for args, (decision, _) in zip(asked, decided(w), strict=True):
+                at = (name, constraint, decision)
+                assert decision["POSTERN_RULE"] == "r", at
+                allowed_here = decision["POSTERN_REASON"] in ("rule", "not-supported")
+                assert allowed_here == (args is good), at
+                assert decision.get("POSTERN_SKEW", False) == (args is bad), at
+
+
 def test_secrets_of_a_refused_request_are_in_no_record():
     secret = "Zm9vYmFyU2VjcmV0"
     password = request_head() + text("root") + text(secret) + b"\0"

@@ -514,7 +514,7 @@ DAEMON_FAILURES = [
     ("channel", ["-p", "/nonexistent/s"],
      "error opening channel '/nonexistent/s': No such file or directory"),
     ("policy", ["--profile", "nosuch"],
-     "there is no profile 'nosuch'; known are: none, safe, legacy"),
+     "there is no profile 'nosuch'; known are: none, confidential, safe, libvirt, proxmox, kubevirt, openstack, legacy"),
     ("program", ["--programs", "/nonexistent"],
      "cannot open program '/nonexistent/postern-worker': No such file or directory"),
     ("pidfile", ["-f", "/nonexistent/pid"],

@@ -232,11 +232,11 @@ TABLE = {
         **NULL, 2: "stderr",
         3: "seqpacket",  # supervisor
         4: "audit",
-        5: "/memfd:postern-policy",
-        6: "/",  # what the paths of op children start from
-        7: "anon_inode:[eventpoll]",
-        8: "anon_inode:[timerfd]",  # deadlines
-        9: "anon_inode:[timerfd]",  # next writer
+        5: "/",  # what the paths of op children start from
+        6: "anon_inode:[eventpoll]",
+        7: "anon_inode:[timerfd]",  # deadlines
+        8: "anon_inode:[timerfd]",  # next writer
+        9: "/memfd:postern-policy",
         10: "seqpacket",  # writer
         11: "seqpacket",  # inspector
         12: "anon_inode:[pidfd]",  # writer

@@ -192,7 +192,7 @@ def test_arguments_environment_and_signals():
     with Stage() as s:
         s.play("--profile", "legacy", "-v", env={"NOTIFY_SOCKET": "@nobody"},
                preexec_fn=prepare)
-        arguments = {"worker": "postern-worker --profile legacy --deny 0 --verbose",
+        arguments = {"worker": "postern-worker --deny 0 --profile legacy --verbose",
                      "frontend": "postern-frontend --listen",
                      "inspector": "postern-inspector"}
         for name, pid in s.running().items():

@@ -41,7 +41,8 @@ struct try_call {
 #define TRY_I    SC_ROLE(SANDBOX_INSPECTOR)
 #define TRY_W    SC_ROLE(SANDBOX_WORKER)
 #define TRY_S    SC_ROLE(SANDBOX_SMART)
-#define TRY_C    (SC_ROLE(SANDBOX_CHILD) | TRY_S)
+#define TRY_P    SC_ROLE(SANDBOX_POLICY)
+#define TRY_C    (SC_ROLE(SANDBOX_CHILD) | TRY_S | TRY_P)
 #define TRY_ALL  (TRY_F | TRY_I | TRY_W | TRY_C)
 #define TRY_NONE 0
 
@@ -62,7 +63,7 @@ static const struct try_call try_calls[] = {
 	/* files */
 	{"open",            SCMP_SYS(open),              TRY_REPORT, {0, O_RDONLY}},
 	{"open-write",      SCMP_SYS(open),              TRY_NONE,   {0, O_WRONLY}},
-	{"openat",          SCMP_SYS(openat),            TRY_I | TRY_REPORT,
+	{"openat",          SCMP_SYS(openat),            TRY_I | TRY_P | TRY_REPORT,
 	 {-1, 0, O_RDONLY}},
 	{"openat-write",    SCMP_SYS(openat),            TRY_NONE,   {-1, 0, O_WRONLY}},
 	{"openat-rdwr",     SCMP_SYS(openat),            TRY_NONE,   {-1, 0, O_RDWR}},
@@ -79,8 +80,8 @@ static const struct try_call try_calls[] = {
 	{"renameat2",       SCMP_SYS(renameat2),         TRY_NONE,   {-1, 0, -1}},
 	{"fchmodat",        SCMP_SYS(fchmodat),          TRY_NONE,   {-1}},
 	{"newfstatat",      SCMP_SYS(newfstatat),        TRY_ALL,    {-1}},
-	{"readlinkat",      SCMP_SYS(readlinkat),        TRY_I,      {-1}},
-	{"getdents64",      SCMP_SYS(getdents64),        TRY_I | TRY_S, {-1}},
+	{"readlinkat",      SCMP_SYS(readlinkat),        TRY_I | TRY_P,      {-1}},
+	{"getdents64",      SCMP_SYS(getdents64),        TRY_I | TRY_S | TRY_P, {-1}},
 	{"ioctl-fifreeze",  SCMP_SYS(ioctl),             TRY_NONE,   {-1, FIFREEZE}},
 	{"ioctl-nvme",      SCMP_SYS(ioctl),             TRY_S,
 	 {-1, NVME_IOCTL_ADMIN_CMD}},
@@ -163,7 +164,7 @@ static const struct try_call try_calls[] = {
 static const char *const try_roles[SANDBOX_ROLE_COUNT] = {
 	[SANDBOX_FRONTEND] = "frontend", [SANDBOX_INSPECTOR] = "inspector",
 	[SANDBOX_WORKER] = "worker",     [SANDBOX_CHILD] = "child",
-	[SANDBOX_SMART] = "smart",
+	[SANDBOX_POLICY] = "policy",     [SANDBOX_SMART] = "smart",
 };
 
 /* Become what ROLE is in the agent. 0, or -1 with errno. */
