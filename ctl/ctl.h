@@ -13,7 +13,7 @@
 
 /* Exit statuses of every verb. */
 #define CTL_OK     0
-#define CTL_ERROR  1 /* the agent answered with an error */
+#define CTL_ERROR  1 /* the agent answered with an error; denied; findings */
 #define CTL_FAILED 2 /* wrong call, no connection, no answer */
 
 /*
@@ -21,6 +21,8 @@
  * result on standard output and nothing else there.
  */
 int ctl_call(int argc, char **argv);
+int ctl_check(int argc, char **argv);
+int ctl_explain(int argc, char **argv);
 
 /* One line "posternctl: ..." on standard error. Returns CTL_FAILED. */
 int ctl_fail(const char *fmt, ...) PRINTF(1, 2);

@@ -18,6 +18,8 @@ static const struct verb {
 	const char *summary;
 } verbs[] = {
 	{"call", ctl_call, "send one request over the agent's socket, print the reply"},
+	{"check", ctl_check, "find mistakes in policy files, run their tests"},
+	{"explain", ctl_explain, "say what the policy makes of a request, and why"},
 };
 
 int ctl_fail(const char *fmt, ...)

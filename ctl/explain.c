@@ -1,0 +1,262 @@
+/*
+ * ctl/explain.c - posternctl explain: what the policy says of one request, and why
+ *
+ * Runs in:   posternctl, as the user who calls it
+ * Input:     the command line; policy files; JSON text of a request
+ * May touch: standard output and error
+ * Must not:  carry out the request, decide by other code than the agent
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+#include "ctl/policy.h"
+#include "ctl/typed.h"
+#include "ipc/jsonw.h"
+
+static const struct option longs[] = {
+	{"policy-root", required_argument, NULL, 'r'},
+	{"profile", required_argument, NULL, 'p'},
+	{"file", required_argument, NULL, 'f'},
+	{"json", no_argument, NULL, 'j'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+#define FILES_MAX 64
+
+static int help(void)
+{
+	puts("Usage: posternctl explain [OPTIONS] REQUEST\n"
+	     "\n"
+	     "Says whether REQUEST, a JSON object as the host sends it, would be "
+	     "allowed, by\n"
+	     "which rule, and with which limits; of a refusal, which rule came nearest "
+	     "and\n"
+	     "what failed. Nothing is carried out.\n"
+	     "\n"
+	     "  -f, --file FILE    decide by this policy file (may be repeated)\n"
+	     "  --policy-root DIR  the files are beneath DIR\n"
+	     "  --profile NAME     decide by this built-in profile\n"
+	     "  --json             the decision as JSON\n"
+	     "  -h, --help         print this\n"
+	     "\n"
+	     "Exit status: 0 allowed, 1 denied, 2 wrong call, unreadable or with "
+	     "mistakes.");
+	return ctl_flush();
+}
+
+static const char *decision(const struct policy_answer *a)
+{
+	if (!a->allowed)
+		return "deny";
+	return a->complained ? "complain" : "allow";
+}
+
+/* ---- values of constraints ---- */
+
+static void put_value(struct wbuf *w, const struct policy *p, const struct key_row *row,
+		      const struct image_value *v)
+{
+	char number[32];
+
+	if (row->type == TYPE_PATTERNS || row->type == TYPE_ARGV ||
+	    row->type == TYPE_TEXTS || row->type == TYPE_TEXT) {
+		wbuf_text(w, policy_text(p, v->text));
+		return;
+	}
+	if (row->type == TYPE_YES_NO) {
+		wbuf_text(w, v->number ? "yes" : "no");
+		return;
+	}
+	snprintf(number, sizeof(number), row->type == TYPE_MODE ? "%04llo" : "%llu",
+		 (unsigned long long)v->number);
+	wbuf_text(w, number);
+	wbuf_text(w, row->type == TYPE_TIME   ? " ms"
+		     : row->type == TYPE_SIZE ? " bytes"
+					      : "");
+}
+
+static void put_words(struct wbuf *w, const char *words, uint64_t bits)
+{
+	const char *between = "";
+
+	for (unsigned int bit = 0; *words; bit++) {
+		size_t n = strcspn(words, " ");
+
+		if (bits >> bit & 1) {
+			wbuf_text(w, between);
+			wbuf_put(w, words, n);
+			between = " ; ";
+		}
+		words += n + (words[n] == ' ');
+	}
+}
+
+/* "key = value ; value", as it stands in a policy. */
+static void put_constraint(struct wbuf *w, const struct policy *p,
+			   const struct image_constraint *c)
+{
+	const struct key_row *row = key_row(c->key);
+
+	wbuf_text(w, row->name ? row->name : c->key == KEY_EXEC_NAME ? "name" : "path");
+	wbuf_text(w, " = ");
+	for (uint32_t i = 0; i < c->n_values; i++) {
+		const struct image_value *v = &p->values[c->value + i];
+		/* Patterns of one argument are alternatives. */
+		bool same = i && row->type == TYPE_ARGV && v->number == v[-1].number;
+
+		wbuf_text(w, same ? " | " : i ? " ; " : "");
+		if (row->type == TYPE_WORDS)
+			put_words(w, row->words, v->number);
+		else
+			put_value(w, p, row, v);
+	}
+}
+
+/* ---- for people ---- */
+
+static void print(const struct wbuf *w)
+{
+	fwrite(w->p, 1, w->len, stdout);
+}
+
+static void people(const struct policy *p, const struct typed *q,
+		   const struct policy_answer *a)
+{
+	CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(1024 * 1024);
+	const struct image_rule *rule = policy_rule(p, a);
+
+	wbuf_text(&w, q->op->name);
+	wbuf_text(&w, ": ");
+	wbuf_text(&w, decision(a));
+	wbuf_text(&w, " (");
+	wbuf_text(&w, reason_name(a->reason));
+	wbuf_text(&w, ")\n");
+	if (rule) {
+		bool nearest = !a->allowed && rule->effect == POLICY_ALLOW;
+
+		wbuf_text(&w, nearest ? "  nearest rule: " : "  rule: ");
+		wbuf_text(&w, policy_text(p, rule->name));
+		wbuf_text(&w, "\n  at: ");
+		put_place(&w, policy_text(p, rule->file), rule->line);
+		wbuf_text(&w, "\n");
+	}
+	if (a->failed >= 0) {
+		wbuf_text(&w, "  failed: ");
+		put_constraint(&w, p, &p->constraints[a->failed]);
+		wbuf_text(&w, "\n");
+	}
+	for (uint32_t i = 0; a->allowed && i < p->head->n_constraints; i++) {
+		const struct image_constraint *c = &p->constraints[i];
+
+		if (key_row(c->key)->stage == AT_REQUEST ||
+		    !(a->matches[c->rule / 64] >> c->rule % 64 & 1))
+			continue;
+		wbuf_text(&w, "  limit: ");
+		put_constraint(&w, p, c);
+		wbuf_text(&w, "\n");
+	}
+	print(&w);
+}
+
+/* ---- for programs ---- */
+
+static void member(struct wbuf *w, const char *name, const char *value)
+{
+	wbuf_text(w, ", ");
+	jsonw_cstr(w, name);
+	wbuf_text(w, ": ");
+	jsonw_cstr(w, value);
+}
+
+static void json(const struct policy *p, const struct typed *q,
+		 const struct policy_answer *a)
+{
+	CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(1024 * 1024);
+	const struct image_rule *rule = policy_rule(p, a);
+
+	wbuf_text(&w, "{\"command\": ");
+	jsonw_cstr(&w, q->op->name);
+	member(&w, "decision", decision(a));
+	member(&w, "reason", reason_name(a->reason));
+	if (rule) {
+		member(&w, "rule", policy_text(p, rule->name));
+		member(&w, "file", policy_text(p, rule->file));
+		wbuf_text(&w, ", \"line\": ");
+		jsonw_u64(&w, rule->line);
+	}
+	if (a->failed >= 0) {
+		CLEANUP(wbuf_free) struct wbuf text = wbuf_growing(64 * 1024);
+
+		put_constraint(&text, p, &p->constraints[a->failed]);
+		wbuf_text(&w, ", \"failed\": ");
+		jsonw_str(&w, (const char *)text.p, text.len);
+	}
+	wbuf_text(&w, "}\n");
+	print(&w);
+}
+
+/* ---- the verb ---- */
+
+static int mistakes(struct source *s)
+{
+	const struct source_error *e;
+	size_t n = source_errors(s, &e);
+
+	for (size_t i = 0; i < n; i++)
+		fprintf(stderr, "%s:%u: %s\n", e[i].file, e[i].line, e[i].what);
+	return ctl_fail("the policy has mistakes; the agent would be locked down");
+}
+
+static int explain(const struct policy_options *o, const char *request)
+{
+	CLEANUP(loaded_done) struct loaded l;
+	CLEANUP(typed_done) struct typed q = {0};
+	struct policy_answer a;
+	struct err e;
+	int r = loaded_read(&l, o);
+
+	if (r < 0)
+		return CTL_FAILED;
+	if (r > 0)
+		return mistakes(l.source);
+	if (typed_read(&q, request, strlen(request), &e) < 0)
+		return ctl_fail("%s", e.desc);
+	policy_decide(&l.policy,
+		      &(struct policy_question){.op = q.number, .args = q.args}, &a);
+	(o->json ? json : people)(&l.policy, &q, &a);
+	if (ctl_flush() != CTL_OK)
+		return CTL_FAILED;
+	return a.allowed ? CTL_OK : CTL_ERROR;
+}
+
+int ctl_explain(int argc, char **argv)
+{
+	char *files[FILES_MAX];
+	struct policy_options o = {.files = files};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "f:h", longs, NULL)) != -1) {
+		if (c == 'r')
+			o.root = optarg;
+		else if (c == 'p')
+			o.profile = optarg;
+		else if (c == 'f' && o.n_files < FILES_MAX)
+			files[o.n_files++] = optarg;
+		else if (c == 'j')
+			o.json = true;
+		else if (c == 'h')
+			return help();
+		else
+			return ctl_fail("explain: unknown option or missing value: '%s' "
+					"(try: posternctl explain --help)",
+					argv[optind - 1]);
+	}
+	if (argc - optind != 1)
+		return ctl_fail("explain: give one request (try: posternctl explain "
+				"--help)");
+	return explain(&o, argv[optind]);
+}

@@ -1,0 +1,94 @@
+/*
+ * ctl/policy.c - the policy as posternctl reads it
+ *
+ * Runs in:   posternctl, as the user who calls it
+ * Input:     policy files: any bytes
+ * May touch: memory of its own; the files, read-only
+ * Must not:  be more lenient than the agent
+ */
+#include "ctl/policy.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+#include "policy/files.h"
+
+/* A file that was named: its owner and mode are the caller's business. */
+static int add_named(struct source *s, const char *path)
+{
+	CLEANUP(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char text[SOURCE_FILE_MAX + 1];
+	size_t len = 0;
+	ssize_t n = -1;
+
+	while (fd >= 0 && (n = read(fd, text + len, sizeof(text) - len)) > 0)
+		len += (size_t)n;
+	if (n < 0)
+		return ctl_fail("%s: %s", path, strerror(errno)), -1;
+	source_add(s, path, text, len);
+	return 0;
+}
+
+static int add_profile(struct source *s, const char *name)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "[policy]\nbase = %s\n", name);
+	source_add(s, "--profile", text, strlen(text));
+	return 0;
+}
+
+static int add_installed(struct source *s, const char *root)
+{
+	CLEANUP(close_p)
+	int fd = open(root ? root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return ctl_fail("%s: %s", root, strerror(errno)), -1;
+	files_read(fd, getuid(), s);
+	return 0;
+}
+
+static int add_all(struct source *s, const struct policy_options *o)
+{
+	if (o->profile)
+		return add_profile(s, o->profile);
+	if (!o->n_files)
+		return add_installed(s, o->root);
+	for (int i = 0; i < o->n_files; i++)
+		if (add_named(s, o->files[i]) < 0)
+			return -1;
+	return 0;
+}
+
+int loaded_read(struct loaded *l, const struct policy_options *o)
+{
+	*l = (struct loaded){.source = source_new(), .image = wbuf_growing(IMAGE_MAX)};
+	if (!l->source)
+		return ctl_fail("out of memory"), -1;
+	if (add_all(l->source, o) < 0)
+		return -1;
+	if (source_build(l->source, &l->image) < 0)
+		return 1;
+	if (policy_open(&l->policy, l->image.p, l->image.len) < 0)
+		return ctl_fail("the policy that was built is not one"), -1;
+	return 0;
+}
+
+void loaded_done(struct loaded *l)
+{
+	source_free(l->source);
+	wbuf_free(&l->image);
+}
+
+void put_place(struct wbuf *w, const char *file, uint32_t line)
+{
+	char number[16];
+
+	wbuf_text(w, file);
+	snprintf(number, sizeof(number), ":%u", line);
+	if (line)
+		wbuf_text(w, number);
+}

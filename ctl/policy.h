@@ -1,0 +1,46 @@
+/*
+ * ctl/policy.h - the policy as posternctl reads it
+ *
+ * Runs in:   posternctl, as the user who calls it
+ * Input:     policy files: any bytes
+ * May touch: memory of its own; the files, read-only
+ * Must not:  be more lenient than the agent
+ */
+#ifndef POSTERN_CTL_POLICY_H
+#define POSTERN_CTL_POLICY_H
+
+#include "policy/policy.h"
+#include "policy/source.h"
+
+/* What `check` and `explain` share on the command line. */
+struct policy_options {
+	const char *root;    /* --policy-root; NULL: "/" */
+	const char *profile; /* --profile: this one and no files */
+	char **files;        /* these instead of the installed ones */
+	int n_files;
+	bool json;
+};
+
+struct loaded {
+	struct source *source;
+	struct wbuf image;
+	struct policy policy; /* good after 0 */
+};
+
+/*
+ * Read and build. 0; 1: there are mistakes, in L->source; -1: a line was printed. End
+ * with loaded_done in any case.
+ */
+int loaded_read(struct loaded *l, const struct policy_options *o);
+void loaded_done(struct loaded *l);
+
+/*
+ * Lines on standard error on what P may not mean: rules wider than they look, clients
+ * that stop, what takes the place of the base.
+ */
+void check_notes(const struct policy *p);
+
+/* "FILE:LINE", or the file alone for line 0. */
+void put_place(struct wbuf *w, const char *file, uint32_t line);
+
+#endif
