@@ -11,8 +11,8 @@ import shutil
 import image
 
 SYSTEMD = os.path.join(image.ROOT, "systemd")
-SOURCES = ["Makefile", "ctl", "frontend", "inspector", "ipc", "policy", "sandbox",
-           "spawner", "supervisor", "worker"]
+SOURCES = ["Makefile", "ctl", "examples", "frontend", "inspector", "ipc", "json", "policy",
+           "sandbox", "spawner", "supervisor", "worker"]
 UNIT = "etc/systemd/system"
 
 # file, what stands there, what stands there instead
@@ -50,8 +50,8 @@ WRONG = [
     ("inspector/routes.c", "V_INT((int64_t)v[V4_METRIC])", "V_INT((int64_t)v[V4_METRIC] + 1)"),
     ("inspector/routes.c", "V_INT((int64_t)v[V6_METRIC])", "V_INT((int64_t)v[V6_METRIC] + 1)"),
     ("inspector/users.c", "u->user = name;", "u->user = v_str(\"nobody\");"),
-    ("policy/profiles.c", '{"safe", GROUPS_SAFE, 0}',
-     '{"safe", GROUPS_SAFE, 1ull << OP_disk_smart}'),
+    ("policy/profiles/safe.conf", "command = @info\n",
+     'command = @info\n[rule "w"]\neffect = allow\ncommand = guest-get-disks\nsmart = yes\n'),
     ("worker/ops/smart.c", "V_INT(log[1] | log[2] << 8)", "V_INT(log[1])"),
     ("worker/gate.c", '"Command %s has been disabled: %s"', '"Command %s: %s"'),
 ]
@@ -67,6 +67,16 @@ def copy_sources(folder):
             with open(source, "rb") as f:
                 write_changed(os.path.join(folder, os.path.relpath(source, image.ROOT)),
                               f.read())
+        remove_gone(os.path.join(folder, part),
+                    {os.path.join(folder, os.path.relpath(f, image.ROOT)) for f in files})
+
+
+def remove_gone(top, kept):
+    """What is a source no longer must not be built either."""
+    for d, _, names in os.walk(top):
+        for name in names:
+            if os.path.join(d, name) not in kept:
+                os.unlink(os.path.join(d, name))
 
 
 def write_changed(path, data):
