@@ -104,7 +104,7 @@ static void run_test(struct findings *f, const struct policy *p,
 		typed_done(&q);
 		return;
 	}
-	policy_decide(p, &(struct policy_question){.op = q.number, .args = q.args}, &a);
+	typed_decide(p, &q, &a);
 	if (!is_expected(p, t, &a)) {
 		const struct image_rule *rule = policy_rule(p, &a);
 

@@ -224,8 +224,7 @@ static int explain(const struct policy_options *o, const char *request)
 		return mistakes(l.source);
 	if (typed_read(&q, request, strlen(request), &e) < 0)
 		return ctl_fail("%s", e.desc);
-	policy_decide(&l.policy,
-		      &(struct policy_question){.op = q.number, .args = q.args}, &a);
+	typed_decide(&l.policy, &q, &a);
 	(o->json ? json : people)(&l.policy, &q, &a);
 	if (ctl_flush() != CTL_OK)
 		return CTL_FAILED;

@@ -98,6 +98,26 @@ int typed_read(struct typed *t, const char *text, size_t len, struct err *e)
 	return read_args(t, scan, env.arguments, e);
 }
 
+void typed_decide(const struct policy *p, const struct typed *t, struct policy_answer *a)
+{
+	const struct msg_file_open *file = t->number == OP_file_open ? t->args : NULL;
+	struct policy_object object = {.exists = true};
+	struct policy_question q = {.op = t->number, .args = t->args};
+	struct policy_answer absent;
+
+	if (file) {
+		object.path = file->path;
+		q.object = &object;
+	}
+	policy_decide(p, &q, a);
+	if (!file || a->allowed)
+		return;
+	object.exists = false;
+	policy_decide(p, &q, &absent);
+	if (absent.allowed)
+		*a = absent;
+}
+
 void typed_done(struct typed *t)
 {
 	wbuf_free(&t->encoded);

@@ -11,6 +11,7 @@
 
 #include "ipc/err.h"
 #include "ipc/ops.h"
+#include "policy/policy.h"
 
 struct typed {
 	uint32_t number;
@@ -25,6 +26,12 @@ struct typed {
  * such command, or arguments that do not fit (then the command is known: T->op).
  */
 int typed_read(struct typed *t, const char *text, size_t len, struct err *e);
+
+/*
+ * What P says of T: of a file that is opened as if it were a small ordinary one of that
+ * very path, which is there or not, as the mode has it. The agent looks.
+ */
+void typed_decide(const struct policy *p, const struct typed *t, struct policy_answer *a);
 void typed_done(struct typed *t);
 
 #endif

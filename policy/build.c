@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policy/policy.h"
 #include "policy/source_impl.h"
 
 /* A rule on its way into the image: the operations may be fewer than were written. */
@@ -224,17 +225,56 @@ static void put_constraint(struct builder *b, const struct src_constraint *c,
 	b->n_constraints++;
 }
 
-/* A program gets no variable of the host's unless its rule says which. */
-static bool needs_environment(const struct picked *p)
+/* A rule that may read does not write thereby, nor the other way round. */
+static uint64_t modes_of(uint64_t ops)
 {
-	const struct src_constraint *c = p->rule->constraints.v;
+	bool reads = ops & OPS_OF_1(file_read), writes = ops & OPS_OF_1(file_write);
+	const uint64_t writing = OPEN_CREATE | OPEN_REPLACE | OPEN_APPEND | OPEN_UPDATE;
 
-	if (p->rule->effect == POLICY_DENY || !(p->ops & OPS_OF_1(exec)))
-		return false;
-	for (size_t i = 0; i < p->rule->constraints.n; i++)
-		if (c[i].key == KEY_ENV_ALLOW)
-			return false;
-	return true;
+	if (reads == writes)
+		return OPEN_READ | writing;
+	return reads ? OPEN_READ : writing;
+}
+
+/* What an allow rule says of OP if it says nothing: the careful thing. */
+static const struct unsaid {
+	enum key key;
+	uint64_t op;
+	uint32_t n_values;
+	uint64_t number;
+} unsaid[] = {
+	/* A program gets no variable of the host's unless its rule says which. */
+	{KEY_ENV_ALLOW, OPS_OF_1(exec), 0, 0},
+	{KEY_OPEN_MODE, OPS_OF_1(file_open), 1, 0}, /* by modes_of */
+	{KEY_FILE_TYPE, OPS_OF_1(file_open), 1, 1u << OBJECT_REGULAR},
+	{KEY_SYMLINKS, OPS_OF_1(file_open), 1, 1u << LINKS_ROOT},
+};
+
+static bool says(const struct src_rule *r, enum key key)
+{
+	const struct src_constraint *c = r->constraints.v;
+
+	for (size_t i = 0; i < r->constraints.n; i++)
+		if (c[i].key == key)
+			return true;
+	return false;
+}
+
+static void put_unsaid(struct builder *b, const struct picked *p, enum key key,
+		       uint32_t rule)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(unsaid); i++) {
+		const struct unsaid *u = &unsaid[i];
+		struct src_value value = {.text = "", .number = u->number};
+		struct src_constraint c = {.key = key, .line = p->rule->line};
+
+		if (u->key != key || !(p->ops & u->op) || says(p->rule, key))
+			continue;
+		if (key == KEY_OPEN_MODE)
+			value.number = modes_of(p->ops);
+		c.values = (struct list){.v = &value, .n = u->n_values};
+		put_constraint(b, &c, rule);
+	}
 }
 
 /* Request first, so that the nearest rule is told by what its author sees to begin with.
@@ -244,8 +284,6 @@ static void put_rule(struct builder *b, const struct picked *p, uint32_t index,
 {
 	const struct src_rule *r = p->rule;
 	const struct src_constraint *c = r->constraints.v;
-	const struct src_constraint no_environment = {.key = KEY_ENV_ALLOW,
-						      .line = r->line};
 	struct image_rule rule = {
 		.ops = p->ops,
 		.name = text_at(b, r->name),
@@ -263,8 +301,8 @@ static void put_rule(struct builder *b, const struct picked *p, uint32_t index,
 		for (size_t i = 0; i < r->constraints.n; i++)
 			if (c[i].key == key)
 				put_constraint(b, &c[i], index);
-		if (key == KEY_ENV_ALLOW && needs_environment(p))
-			put_constraint(b, &no_environment, index);
+		if (r->effect == POLICY_ALLOW)
+			put_unsaid(b, p, key, index);
 	}
 	rule.n_constraints = b->n_constraints - rule.constraint;
 	wbuf_put(out, &rule, sizeof(rule));

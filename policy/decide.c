@@ -12,8 +12,24 @@
  */
 #include <string.h>
 
+#include "policy/object.h"
 #include "policy/policy.h"
 #include "policy/request.h"
+
+static bool holds(const struct policy *p, const struct image_constraint *c,
+		  const struct policy_question *q)
+{
+	/* What was found may be what a deny means, whatever it was called. */
+	if (q->object && c->key == KEY_EXEC_PATH &&
+	    p->rules[c->rule].effect == POLICY_DENY)
+		return request_holds(p, c, q) || object_holds(p, c, q);
+	return request_holds(p, c, q) && (!q->object || object_holds(p, c, q));
+}
+
+static bool speaks(enum key key, const struct policy_question *q)
+{
+	return request_speaks(key, q->op) || (q->object && object_speaks(key, q->op));
+}
 
 /*
  * How many constraints of RULE hold until one fails; all of them if none does. Those that
@@ -27,7 +43,7 @@ static uint32_t held(const struct policy *p, const struct image_rule *rule,
 	if (!q->args)
 		return rule->n_constraints;
 	while (n < rule->n_constraints &&
-	       request_holds(p, &p->constraints[rule->constraint + n], q))
+	       holds(p, &p->constraints[rule->constraint + n], q))
 		n++;
 	return n;
 }
@@ -40,7 +56,7 @@ static bool denies(const struct policy *p, const struct image_rule *rule,
 		   const struct policy_question *q)
 {
 	for (uint32_t i = 0; i < rule->n_constraints; i++)
-		if (!request_speaks(p->constraints[rule->constraint + i].key, q->op))
+		if (!speaks(p->constraints[rule->constraint + i].key, q))
 			return false;
 	if (rule->n_constraints && !q->args)
 		return false;

@@ -42,6 +42,44 @@ static inline const char *policy_text(const struct policy *p, uint32_t text)
 struct policy_question {
 	uint32_t op;
 	const void *args; /* NULL: only the command is asked about */
+	/* NULL: not looked for yet. What constrains it holds then, and refuses nobody. */
+	const struct policy_object *object;
+};
+
+/* The worst symbolic link on the way: bits of `follow-symlinks`. */
+enum object_links {
+	LINKS_NONE,
+	LINKS_ROOT, /* only root can change it */
+	LINKS_ANY,  /* or another name of the file, where others may put one */
+};
+
+/* Bits of `file-type`. */
+enum object_type {
+	OBJECT_REGULAR,
+	OBJECT_FIFO,
+	OBJECT_SOCKET,
+	OBJECT_CHARACTER,
+	OBJECT_BLOCK,
+	OBJECT_DIRECTORY,
+};
+
+/* Bits of `open-mode`. */
+enum open_mode {
+	OPEN_READ = 1,
+	OPEN_CREATE = 2,
+	OPEN_REPLACE = 4,
+	OPEN_APPEND = 8,
+	OPEN_UPDATE = 16
+};
+
+/* What an op child found: a file, or the place for one; a program. */
+struct policy_object {
+	struct v_str path; /* of a file as the kernel knows it; of a program as found */
+	struct v_str real; /* of a program, as the kernel knows it */
+	enum object_type type;
+	enum object_links links;
+	bool exists;
+	uint64_t size; /* bytes */
 };
 
 /* The texts are the image's. */

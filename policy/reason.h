@@ -22,6 +22,8 @@
 	X(ENVIRONMENT, "environment", "these arguments are not allowed") \
 	X(INPUT, "input", "these arguments are not allowed")             \
 	X(SYMLINK, "symlink", "these arguments are not allowed")         \
+	X(UNSAFE, "unsafe", "others than root could change the program") \
+	X(LOOKUP, "lookup", "")                                          \
 	X(USER, "user", "these arguments are not allowed")               \
 	X(KEY, "key", "these arguments are not allowed")                 \
 	X(SIZE, "size", "these arguments are not allowed")               \

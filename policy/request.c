@@ -93,8 +93,11 @@ static bool exec_path(const struct ask *a)
 
 	if (!q->path.len)
 		return false;
+	/* Of a name that no pattern can speak of, a deny holds and an allow does not. */
+	if (memchr(q->path.p, '/', q->path.len) && !is_plain_path(&q->path))
+		return a->p->rules[a->c->rule].effect == POLICY_DENY;
 	if (memchr(q->path.p, '/', q->path.len))
-		return is_plain_path(&q->path) && matches_any(a, q->path.p, q->path.len);
+		return matches_any(a, q->path.p, q->path.len);
 	for (size_t i = 0; i < ARRAY_SIZE(lookup); i++) {
 		size_t len = strlen(lookup[i]);
 		struct v_str full = {.p = path, .len = (uint32_t)len + q->path.len};
@@ -172,16 +175,10 @@ static bool exec_stdin_max(const struct ask *a)
 
 /* ---- files ---- */
 
-/* Words of open-mode, by place. */
-enum {
-	OPEN_READ = 1,
-	OPEN_CREATE = 2,
-	OPEN_REPLACE = 4,
-	OPEN_APPEND = 8,
-	OPEN_UPDATE = 16
-};
-
-/* Modes of fopen(3) by their first letter; what there is to do depends on the file. */
+/*
+ * Modes of fopen(3) by their first letter; whether a file is made depends on what is
+ * there (policy/object.c). "a+" reads what is there already, "w+" only what it wrote.
+ */
 static bool open_mode(const struct ask *a)
 {
 	const struct msg_file_open *q = a->args;
@@ -191,6 +188,8 @@ static bool open_mode(const struct ask *a)
 
 	if (first == 'w')
 		return words & (OPEN_CREATE | OPEN_REPLACE);
+	if (first == 'a' && update && !(words & (OPEN_READ | OPEN_UPDATE)))
+		return false;
 	if (first == 'a')
 		return words & OPEN_APPEND;
 	return words & (update ? OPEN_UPDATE : OPEN_READ);

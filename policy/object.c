@@ -1,0 +1,146 @@
+/*
+ * policy/object.c - constraints on what was found where a request points
+ *
+ * Runs in:   worker, posternctl
+ * Input:     a checked image; what an op child found
+ * May touch: the structs it is handed
+ * Must not:  look at a file, take a string apart that is resolved again later
+ */
+#include "policy/object.h"
+
+#include <string.h>
+
+#include "policy/pattern.h"
+
+/* One constraint on one object. */
+struct seen {
+	const struct policy *p;
+	const struct image_constraint *c;
+	const struct policy_object *object;
+	const void *args;
+};
+
+static const struct image_value *value(const struct seen *s, uint32_t i)
+{
+	return &s->p->values[s->c->value + i];
+}
+
+static bool matches(const struct seen *s, const struct v_str *path)
+{
+	for (uint32_t i = 0; i < s->c->n_values; i++) {
+		const struct image_value *v = value(s, i);
+
+		if (pattern_match(policy_text(s->p, v->text), v->len, path->p, path->len,
+				  NULL))
+			return true;
+	}
+	return false;
+}
+
+static bool path(const struct seen *s)
+{
+	return matches(s, &s->object->path);
+}
+
+/*
+ * A program may go by many names. An allow means the one it was asked for by; a deny the
+ * program. /bin is a link to /usr/bin, and a deny of /bin/sh means both.
+ */
+static bool program(const struct seen *s)
+{
+	struct v_str real = s->object->real;
+
+	if (path(s) || s->p->rules[s->c->rule].effect != POLICY_DENY)
+		return path(s);
+	if (matches(s, &real))
+		return true;
+	if (real.len < strlen("/usr/") || memcmp(real.p, "/usr/", strlen("/usr/")) != 0)
+		return false;
+	real.p += strlen("/usr");
+	real.len -= (uint32_t)strlen("/usr");
+	return matches(s, &real);
+}
+
+/* The directory itself lies not beneath itself. A "/" at its end means nothing. */
+static bool is_beneath(const struct v_str *path, const char *dir, size_t len)
+{
+	while (len && dir[len - 1] == '/')
+		len--;
+	return path->len > len + 1 && !memcmp(path->p, dir, len) && path->p[len] == '/';
+}
+
+static bool beneath(const struct seen *s)
+{
+	for (uint32_t i = 0; i < s->c->n_values; i++)
+		if (is_beneath(&s->object->path, policy_text(s->p, value(s, i)->text),
+			       value(s, i)->len))
+			return true;
+	return false;
+}
+
+static bool type(const struct seen *s)
+{
+	return value(s, 0)->number >> s->object->type & 1;
+}
+
+/* A word allows what is less than it. */
+static bool links(const struct seen *s)
+{
+	return value(s, 0)->number >> s->object->links;
+}
+
+/* What becomes of the file, now that we know whether it is there. */
+static bool open_mode(const struct seen *s)
+{
+	const struct msg_file_open *q = s->args;
+	const char *mode = q->mode.set && q->mode.len ? q->mode.p : "r";
+	uint64_t words = value(s, 0)->number;
+
+	if (*mode == 'r')
+		return true; /* the request told it all */
+	if (!s->object->exists)
+		return words & OPEN_CREATE;
+	return words & (*mode == 'w' ? OPEN_REPLACE : OPEN_APPEND);
+}
+
+/* Of what is replaced nothing is left that could be too large. */
+static bool size(const struct seen *s)
+{
+	const struct msg_file_open *q = s->args;
+
+	return (q->mode.set && q->mode.len && q->mode.p[0] == 'w') ||
+	       s->object->size <= value(s, 0)->number;
+}
+
+static const struct row {
+	enum key key;
+	uint32_t op;
+	bool (*holds)(const struct seen *s);
+} rows[] = {
+	{KEY_EXEC_PATH, OP_exec, program},    {KEY_FILE_PATH, OP_file_open, path},
+	{KEY_BENEATH, OP_file_open, beneath}, {KEY_FILE_TYPE, OP_file_open, type},
+	{KEY_SYMLINKS, OP_file_open, links},  {KEY_OPEN_MODE, OP_file_open, open_mode},
+	{KEY_SIZE_MAX, OP_file_open, size},
+};
+
+static const struct row *row_of(enum key key, uint32_t op)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].key == key && rows[i].op == op)
+			return &rows[i];
+	return NULL;
+}
+
+bool object_speaks(enum key key, uint32_t op)
+{
+	return row_of(key, op);
+}
+
+bool object_holds(const struct policy *p, const struct image_constraint *c,
+		  const struct policy_question *q)
+{
+	const struct seen s = {.p = p, .c = c, .object = q->object, .args = q->args};
+	const struct row *row = row_of(c->key, q->op);
+
+	return !row || row->holds(&s);
+}

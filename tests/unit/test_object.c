@@ -1,0 +1,197 @@
+/*
+ * tests/unit/test_object.c - constraints on what was found where a request points
+ *
+ * Runs in:   a test
+ * Input:     policies and objects of its own
+ * May touch: memory
+ * Must not:  look at a file
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "policy/policy.h"
+#include "tests/lib/policy.h"
+
+#define R "command = @file-read\n"
+#define W "command = @file-write\n"
+
+/* A file: small, regular, its own name, there. */
+#define FILE_AT(at)                                                                     \
+	{                                                                               \
+		.path = {.p = (at), .len = sizeof(at) - 1, .set = true}, .exists = true \
+	}
+#define ABSENT(at)                                                       \
+	{                                                                \
+		.path = {.p = (at), .len = sizeof(at) - 1, .set = true } \
+	}
+
+static const struct row {
+	const char *rule;
+	const char *mode;
+	struct policy_object object;
+	enum reason refused; /* REASON_RULE: allowed */
+} rows[] = {
+	{R, "r", FILE_AT("/x"), REASON_RULE},
+	{R "path = /etc/*", "r", FILE_AT("/etc/x"), REASON_RULE},
+	{R "path = /etc/*", "r", FILE_AT("/etc/x/y"), REASON_PATH},
+	{R "path = /a ; /b", "r", FILE_AT("/b"), REASON_RULE},
+	{R "path-beneath = /srv", "r", FILE_AT("/srv/x/y"), REASON_RULE},
+	{R "path-beneath = /srv/", "r", FILE_AT("/srv/x"), REASON_RULE},
+	{R "path-beneath = /", "r", FILE_AT("/x"), REASON_RULE},
+	{R "path-beneath = /srv", "r", FILE_AT("/srv"), REASON_PATH},
+	{R "path-beneath = /srv", "r", FILE_AT("/srv/"), REASON_PATH},
+	{R "path-beneath = /srv", "r", FILE_AT("/srvx/y"), REASON_PATH},
+	{R "path-beneath = /a ; /b", "r", FILE_AT("/b/x"), REASON_RULE},
+	{R "path-beneath = /srv", "r", ABSENT("/etc/x"), REASON_PATH},
+	/* What a rule does not say, it does not allow. */
+	{R, "w", ABSENT("/x"), REASON_MODE},
+	{R, "r+", FILE_AT("/x"), REASON_MODE},
+	{W, "r", FILE_AT("/x"), REASON_MODE},
+	{W, "w", ABSENT("/x"), REASON_RULE},
+	{W, "r+", FILE_AT("/x"), REASON_RULE},
+	{"command = @file-read ; @file-write", "a+", FILE_AT("/x"), REASON_RULE},
+	{"command = guest-file-open", "a+", FILE_AT("/x"), REASON_RULE},
+	{W "open-mode = create", "w", ABSENT("/x"), REASON_RULE},
+	{W "open-mode = create", "w", FILE_AT("/x"), REASON_MODE},
+	{W "open-mode = replace", "w", FILE_AT("/x"), REASON_RULE},
+	{W "open-mode = replace", "w", ABSENT("/x"), REASON_MODE},
+	{W "open-mode = append", "a", FILE_AT("/x"), REASON_RULE},
+	{W "open-mode = append", "a", ABSENT("/x"), REASON_MODE},
+	{W "open-mode = append ; create", "a", ABSENT("/x"), REASON_RULE},
+	{W "open-mode = append", "a+", FILE_AT("/x"), REASON_MODE},
+	{W "open-mode = append ; read", "a+", FILE_AT("/x"), REASON_RULE},
+	{W "open-mode = update", "r+", FILE_AT("/x"), REASON_RULE},
+	{R, "r", {.path = {"/x", 2, true}, .type = OBJECT_FIFO}, REASON_PATH},
+	{R "file-type = fifo",
+	 "r",
+	 {.path = {"/x", 2, true}, .type = OBJECT_FIFO},
+	 REASON_RULE},
+	{R "file-type = fifo", "r", FILE_AT("/x"), REASON_PATH},
+	{R, "r", {.path = {"/x", 2, true}, .type = OBJECT_DIRECTORY}, REASON_PATH},
+	{R, "r", {.path = {"/x", 2, true}, .links = LINKS_ROOT}, REASON_RULE},
+	{R, "r", {.path = {"/x", 2, true}, .links = LINKS_ANY}, REASON_SYMLINK},
+	{R "follow-symlinks = no",
+	 "r",
+	 {.path = {"/x", 2, true}, .links = LINKS_ROOT},
+	 REASON_SYMLINK},
+	{R "follow-symlinks = no", "r", FILE_AT("/x"), REASON_RULE},
+	{R "follow-symlinks = yes",
+	 "r",
+	 {.path = {"/x", 2, true}, .links = LINKS_ANY},
+	 REASON_RULE},
+	{R "size-max = 4K", "r", {.path = {"/x", 2, true}, .size = 4096}, REASON_RULE},
+	{R "size-max = 4K", "r", {.path = {"/x", 2, true}, .size = 4097}, REASON_SIZE},
+	{W "size-max = 4K",
+	 "a",
+	 {.path = {"/x", 2, true}, .exists = true, .size = 4097},
+	 REASON_SIZE},
+	/* Of what is replaced nothing is left. */
+	{W "size-max = 4K",
+	 "w",
+	 {.path = {"/x", 2, true}, .exists = true, .size = 4097},
+	 REASON_RULE},
+};
+
+static struct policy_answer ask(const struct policy *p, const char *mode,
+				const struct policy_object *object)
+{
+	const struct msg_file_open args = {
+		.path = v_str("/somewhere/else"),
+		.mode = v_str(mode),
+	};
+	const struct policy_question q = {OP_file_open, &args, object};
+	struct policy_answer a;
+
+	policy_decide(p, &q, &a);
+	return a;
+}
+
+static void allows(void **state)
+{
+	struct wbuf image = {0};
+	struct policy p;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct row *r = &rows[i];
+		struct policy_answer a;
+		char text[512];
+
+		snprintf(text, sizeof(text),
+			 "[policy]\nbase = none\n[rule \"it\"]\neffect = allow\n%s\n",
+			 r->rule);
+		policy_of_text(&p, &image, text);
+		a = ask(&p, r->mode, &r->object);
+		if (a.allowed != (r->refused == REASON_RULE) || a.reason != r->refused)
+			fail_msg("row %zu: %s, %s", i, r->rule, reason_name(a.reason));
+		assert_false(a.never);
+	}
+	wbuf_free(&image);
+}
+
+/* A deny of what is found refuses nothing before it is found. */
+static void denies(void **state)
+{
+	static const char text[] =
+		"[policy]\nbase = none\n"
+		"[rule \"all\"]\neffect = allow\ncommand = @file-read\n"
+		"[rule \"secret\"]\neffect = deny\ncommand = @file-read\n"
+		"path-beneath = /secret\n"
+		"[rule \"pipes\"]\neffect = deny\ncommand = @file-read\n"
+		"file-type = fifo\n";
+	struct policy_object object = {.path = {"/x", 2, true}, .exists = true};
+	struct wbuf image = {0};
+	struct policy p;
+
+	(void)state;
+	policy_of_text(&p, &image, text);
+	assert_true(ask(&p, "r", NULL).allowed);
+	assert_true(ask(&p, "r", &object).allowed);
+	object.type = OBJECT_FIFO;
+	assert_int_equal(ask(&p, "r", &object).reason, REASON_EXPLICIT_DENY);
+	object = (struct policy_object){.path = {"/secret/x", 9, true}, .exists = true};
+	assert_int_equal(ask(&p, "r", &object).reason, REASON_EXPLICIT_DENY);
+	wbuf_free(&image);
+}
+
+/* A program is judged by where it was found, not by where it might have been. */
+static void programs(void **state)
+{
+	static const char text[] =
+		"[policy]\nbase = none\n[rule \"it\"]\neffect = allow\n"
+		"command = guest-exec\npath = /usr/bin/x\n";
+	const struct msg_exec args = {.path = v_str("x")};
+	struct policy_object object = {.path = v_str("/usr/bin/x"), .exists = true};
+	struct policy_question q = {OP_exec, &args, NULL};
+	struct policy_answer a;
+	struct wbuf image = {0};
+	struct policy p;
+
+	(void)state;
+	policy_of_text(&p, &image, text);
+	policy_decide(&p, &q, &a);
+	assert_true(a.allowed);
+	q.object = &object;
+	policy_decide(&p, &q, &a);
+	assert_true(a.allowed);
+	object.path = v_str("/usr/sbin/x");
+	policy_decide(&p, &q, &a);
+	assert_false(a.allowed);
+	assert_int_equal(a.reason, REASON_PATH);
+	wbuf_free(&image);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(allows),
+		cmocka_unit_test(denies),
+		cmocka_unit_test(programs),
+	};
+
+	return cmocka_run_group_tests_name("object", tests, NULL, NULL);
+}
