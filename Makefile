@@ -12,6 +12,9 @@ BINDIR     ?= $(PREFIX)/bin
 SBINDIR    ?= $(PREFIX)/sbin
 LIBEXECDIR ?= $(PREFIX)/libexec/postern
 DATADIR    ?= $(PREFIX)/share/postern
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+UDEVDIR    ?= $(PREFIX)/lib/udev/rules.d
+SYSUSERDIR ?= $(PREFIX)/lib/sysusers.d
 FUZZ_CC    ?= clang
 TIME       ?= 60
 JOBS       ?= $(shell nproc)
@@ -33,22 +36,28 @@ Q := $(if $(V),,@)
 # drops what it does not. The supervisor gets libc alone.
 
 COMMON   := sandbox policy json ipc
-PROGRAMS := postern postern-frontend postern-worker postern-inspector posternctl
+PROGRAMS := postern postern-frontend postern-worker postern-inspector \
+	    postern-spawner posternctl
 
 DIR_postern           := supervisor
 DIR_postern-frontend  := frontend
 DIR_postern-worker    := worker
 DIR_postern-inspector := inspector
+DIR_postern-spawner   := spawner
 DIR_posternctl        := ctl
 
 LIBS_postern           :=
 LIBS_postern-frontend  := -lcjson -lseccomp -lcap-ng
 LIBS_postern-worker    := -lseccomp -lcap-ng
 LIBS_postern-inspector := -lmount -lseccomp -lcap-ng
+LIBS_postern-spawner   :=
 LIBS_posternctl        := -lcjson
 
 # Programs that run with privilege: `make tcb` counts these.
-PRIVILEGED := postern postern-worker
+PRIVILEGED := postern postern-worker postern-spawner
+
+# What systemd is told of them.
+UNITS := $(wildcard systemd/*.service systemd/*.socket)
 
 LIBS_tests := -lcmocka -lcjson -lmount -lseccomp -lcap-ng
 
@@ -232,11 +241,22 @@ install: programs-release ## below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(DATADIR)/profiles $(DESTDIR)$(DATADIR)/examples
 	install -m 644 policy/profiles/*.conf $(DESTDIR)$(DATADIR)/profiles
 	install -m 644 examples/*.conf $(DESTDIR)$(DATADIR)/examples
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(UDEVDIR) $(DESTDIR)$(SYSUSERDIR)
+	@# Units have absolute paths of programs.
+	for unit in $(notdir $(UNITS)); do \
+		sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/libexec/postern/|$(LIBEXECDIR)/|' \
+			systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit; \
+		chmod 644 $(DESTDIR)$(UNITDIR)/$$unit; \
+	done
+	install -m 644 systemd/postern.rules $(DESTDIR)$(UDEVDIR)/61-postern.rules
+	install -m 644 systemd/postern.sysusers $(DESTDIR)$(SYSUSERDIR)/postern.conf
 
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/postern $(DESTDIR)$(BINDIR)/posternctl \
 		$(patsubst %,$(DESTDIR)$(LIBEXECDIR)/%,$(filter postern-%,$(PROGRAMS)))
 	rm -rf $(DESTDIR)$(DATADIR)
+	rm -f $(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS)) \
+		$(DESTDIR)$(UDEVDIR)/61-postern.rules $(DESTDIR)$(SYSUSERDIR)/postern.conf
 	-rmdir $(DESTDIR)$(LIBEXECDIR)
 
 clean: ## remove what was built
