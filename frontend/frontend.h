@@ -27,8 +27,8 @@
 #define BULK_MAX (48u * 1024 * 1024)
 /* Nothing more is answered while this much is waiting to be written. */
 #define OUT_HIGH (256 * 1024)
-/* No output buffer ever exceeds this: one reply in its longest form. */
-#define OUT_MAX (24u * 1024 * 1024)
+/* No output buffer ever exceeds this: a read of 48 MiB in base64, and what waits. */
+#define OUT_MAX (72u * 1024 * 1024)
 /* An operation of this age is given up when its client has begun anew (DESIGN 5). */
 #define ABANDON_MS 2000
 
@@ -164,7 +164,7 @@ static inline bool queue_full(const struct queue *q)
 /* Answer what can be answered. */
 void queue_pump(struct frontend *f);
 /* A REPLY frame of the worker. */
-int queue_reply(struct frontend *f, const struct frame *frame);
+int queue_reply(struct frontend *f, struct frame *frame);
 int queue_timer(struct timer *t);
 /* Does anything of the present session wait? */
 bool queue_owes(const struct frontend *f);
@@ -180,7 +180,9 @@ void session_malformed(struct frontend *f, const struct err *e);
 
 /* ---- reply.c ---- */
 
-void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result);
+/* BULK: memfds of the bulk values of RESULT, FRAME_FDS_MAX of them; NULL: it has none. */
+void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result,
+		  const int *bulk);
 void reply_error(struct frontend *f, const struct item *it, const struct err *e);
 
 /* ---- bulk.c ---- */

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "frontend/frontend.h"
-#include "ipc/memfd.h"
+#include "ipc/body.h"
 
 static size_t weight(const struct item *it)
 {
@@ -87,22 +87,6 @@ static void put_body(const struct item *it, struct wbuf *body)
 		wbuf_put(body, it->args.p, it->args.len);
 }
 
-/* Attach BODY: in the frame, or in a memfd, which the caller closes. */
-static int attach_body(struct frame *frame, const struct wbuf *body)
-{
-	int fd = -1;
-
-	if (body->len <= FRAME_BODY_MAX) {
-		frame->body = body->p;
-		frame->len = (uint32_t)body->len;
-		return -1;
-	}
-	fd = memfd_of("postern-request", body->p, body->len);
-	frame->flags |= FRAME_BODY_FD;
-	frame->fds[frame->n_fds++] = fd;
-	return fd;
-}
-
 static int send_item(struct frontend *f, struct item *it)
 {
 	CLEANUP(wbuf_free) struct wbuf body = wbuf_growing(REQUEST_BODY_MAX + 1024);
@@ -118,11 +102,11 @@ static int send_item(struct frontend *f, struct item *it)
 	int r = -1;
 
 	put_body(it, &body);
-	fd = attach_body(&frame, &body);
-	if (it->bulk_fd >= 0)
-		frame.fds[frame.n_fds++] = it->bulk_fd;
-	if (!body.bad && !(frame.flags & FRAME_BODY_FD && fd < 0))
+	if (body_attach(&frame, &body, &fd) == 0) {
+		if (it->bulk_fd >= 0)
+			frame.fds[frame.n_fds++] = it->bulk_fd;
 		r = peer_send(&f->worker, &frame);
+	}
 	if (body.p) /* may hold a password or a key */
 		explicit_bzero(body.p, body.cap);
 	it->request = frame.request;
@@ -145,7 +129,7 @@ static void answer_session(struct frontend *f, const struct item *it)
 		reply_error(f, it, it->error);
 	} else {
 		session_answer(f, it, &out);
-		reply_result(f, it, &out);
+		reply_result(f, it, &out, NULL);
 	}
 }
 
@@ -253,7 +237,7 @@ static void reply_refused(struct frontend *f, const struct item *it)
 		reply_error(f, it, &e);
 }
 
-int queue_reply(struct frontend *f, const struct frame *frame)
+int queue_reply(struct frontend *f, struct frame *frame)
 {
 	struct item *it = f->queue.head;
 
@@ -269,7 +253,7 @@ int queue_reply(struct frontend *f, const struct frame *frame)
 		if (frame->flags & FRAME_ERROR)
 			reply_refused(f, it);
 		else
-			reply_result(f, it, &it->result);
+			reply_result(f, it, &it->result, frame->fds);
 	}
 	pop(f);
 	queue_pump(f);

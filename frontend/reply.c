@@ -7,6 +7,7 @@
  * Must not:  leave half a line behind, write one byte outside a reply
  */
 #include "frontend/frontend.h"
+#include "ipc/body.h"
 #include "ipc/jsonw.h"
 #include "ipc/launch.h"
 
@@ -25,15 +26,45 @@ static void put_error(struct wbuf *w, const struct item *it, const struct err *e
 	wbuf_text(w, "}}\n");
 }
 
-static int put_result(struct wbuf *w, const struct item *it, const struct wbuf *result)
+/* What came beside a result, to be read; sealed, so that it stays as it is. */
+struct beside {
+	struct body body[FRAME_FDS_MAX];
+	struct rbuf r[FRAME_FDS_MAX];
+};
+
+static void beside_release(struct beside *b)
 {
+	for (size_t i = 0; i < FRAME_FDS_MAX; i++)
+		body_release(&b->body[i]);
+}
+
+static int beside_open(struct beside *b, const int *fds)
+{
+	*b = (struct beside){0};
+	for (size_t i = 0; fds && i < FRAME_FDS_MAX && fds[i] >= 0; i++) {
+		if (body_map_whole(fds[i], &b->body[i]) < 0)
+			return -1;
+		b->r[i] = b->body[i].r;
+	}
+	return 0;
+}
+
+static int put_result(struct wbuf *w, const struct item *it, const struct wbuf *result,
+		      const int *bulk)
+{
+	CLEANUP(beside_release) struct beside beside;
 	struct rbuf r = rbuf_of(result->p, result->len);
+
+	if (beside_open(&beside, bulk) < 0)
+		return -1;
 
 	/* Marks the reply to a delimited sync, and no other (protocol 1.4). */
 	if (it->number == OP_sync_delimited)
 		wbuf_u8(w, 0xff);
 	wbuf_text(w, "{\"return\": ");
-	if (schema_render(&r, it->op->result, &(struct render){0}, w) < 0)
+	if (schema_render(&r, it->op->result,
+			  &(struct render){.bulk = beside.r, .n_bulk = FRAME_FDS_MAX},
+			  w) < 0)
 		return -1;
 	if (it->id) {
 		wbuf_text(w, ", \"id\": ");
@@ -66,7 +97,8 @@ void reply_error(struct frontend *f, const struct item *it, const struct err *e)
 	loop_stop(&f->loop, EXIT_SYSTEM);
 }
 
-void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result)
+void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result,
+		  const int *bulk)
 {
 	struct wbuf *w = &f->channel.out;
 	size_t mark = w->len;
@@ -75,7 +107,7 @@ void reply_result(struct frontend *f, const struct item *it, const struct wbuf *
 	/* These say nothing when all is well, not even to an id (protocol 1.3). */
 	if (it->op->flags & OPF_NO_REPLY)
 		return;
-	if (put_result(w, it, result) == 0)
+	if (put_result(w, it, result, bulk) == 0)
 		return;
 	rewind_to(w, mark);
 	err_set(&e, ERR_GENERIC, "the result of %s cannot be read", it->op->name);

@@ -41,6 +41,10 @@
  * ABANDON    frontend to worker: the client no longer waits for `request`
  * SESSION    frontend to worker: what it says happened on the channel, msg_session_note
  * LOG        confined process to worker: u8 level, text
+ * FOUND      op child to worker: what it found, msg_found; it waits for
+ * GO         worker to op child: it may, msg_may_open
+ * ENDED      spawner to worker: a program has ended, msg_ended
+ * FORGET     worker to spawner: the result of program `request` was collected
  */
 #define FRAME_TABLE(X)                                                   \
 	X(HELLO, 1, 0, 0)                                                \
@@ -49,7 +53,11 @@
 	X(REPLY, 4, 2, FRAME_MORE | FRAME_ERROR)                         \
 	X(ABANDON, 5, 0, 0)                                              \
 	X(SESSION, 6, 0, 0)                                              \
-	X(LOG, 7, 0, 0)
+	X(LOG, 7, 0, 0)                                                  \
+	X(FOUND, 8, 0, 0)                                                \
+	X(GO, 9, 0, 0)                                                   \
+	X(ENDED, 10, 0, 0)                                               \
+	X(FORGET, 11, 0, 0)
 
 #define FRAME_ENUM(tag, number, fds, flags) FRAME_##tag = (number),
 enum frame_type { FRAME_TABLE(FRAME_ENUM) FRAME_TYPE_END };

@@ -7,8 +7,8 @@
  * Must not:  differ between the programs
  *
  * A started program has exactly these descriptors: 0 and 1 on /dev/null, 2 on /dev/null
- * (the worker's 2 is the supervisor's own), and the ones below. Its environment is
- * empty but for TZ and QGA_OS_RELEASE where those are set for the supervisor.
+ * (worker's and spawner's 2 is the supervisor's own), and the ones below. Its environment
+ * is empty but for TZ and QGA_OS_RELEASE where those are set for the supervisor.
  */
 #ifndef POSTERN_IPC_LAUNCH_H
 #define POSTERN_IPC_LAUNCH_H
@@ -19,18 +19,25 @@
 #define LAUNCH_FD_SOCKET 3
 /* frontend: the open port, or the listening socket. worker: the audit sink, if any. */
 #define LAUNCH_FD_EXTRA 4
+/* worker: what survives it (struct state), a file in memory of LAUNCH_STATE_SIZE bytes.
+ */
+#define LAUNCH_FD_STATE   5
+#define LAUNCH_STATE_SIZE 4096
 
 /*
  * Messages on the supervisor's socket with the worker (SOCK_SEQPACKET, one byte each).
  * Supervisor to worker: a new program's socket end travels with the byte (SCM_RIGHTS).
- * Worker to supervisor: exactly one, once, when it is ready to decide.
+ * Worker to supervisor: exactly one, once, when it is ready to decide: whether its policy
+ * can need the spawner as well.
  */
 #define LAUNCH_MSG_FRONTEND  'f'
 #define LAUNCH_MSG_INSPECTOR 'i'
+#define LAUNCH_MSG_SPAWNER   's'
 #define LAUNCH_MSG_READY     'r'
+#define LAUNCH_MSG_READY_RUN 'R'
 
 /*
- * Exit statuses of worker, frontend and inspector, told apart by the supervisor.
+ * Exit statuses of worker, frontend, inspector and spawner, told apart by the supervisor.
  * Anything else, and death by a signal, is a crash.
  */
 #define EXIT_CLEAN     0  /* asked to stop */

@@ -286,6 +286,49 @@ enum capture {
 	X(t, BOOL_OR_ENUM, capture_output, "capture-output", F_OPT | F_PUB, \
 	  REF_ENUM(capture))
 #define FIELDS_exec_result(X, t) X(t, INT, pid, "pid", F_REQ, REF_NONE)
+/* What an op child found at a path (enum object_type, object_links); or why nothing. */
+#define FIELDS_found(X, t)                            \
+	X(t, STR, path, "path", F_REQ, REF_NONE)      \
+	X(t, STR, real, "real", F_OPT, REF_NONE)      \
+	X(t, INT, type, "type", F_REQ, REF_NONE)      \
+	X(t, INT, links, "links", F_REQ, REF_NONE)    \
+	X(t, BOOL, exists, "exists", F_REQ, REF_NONE) \
+	X(t, U64, size, "size", F_REQ, REF_NONE)      \
+	X(t, INT, errnum, "errnum", F_REQ, REF_NONE)
+/* How a file may be opened, which was decided on: for who is made, how large it may be.
+ */
+#define FIELDS_may_open(X, t)                      \
+	X(t, INT, mode, "mode", F_REQ, REF_NONE)   \
+	X(t, STR, owner, "owner", F_OPT, REF_NONE) \
+	X(t, U64, size_max, "size-max", F_OPT, REF_NONE)
+/* Where a program may be: the first that is there is the one. */
+#define FIELDS_exec_find(X, t) X(t, LIST_STR, paths, "paths", F_REQ, REF_NONE)
+/* What the spawner is to run. The input is in a memfd beside it. */
+#define FIELDS_spawn(X, t)                                       \
+	X(t, STR, path, "path", F_REQ, REF_NONE)                 \
+	X(t, LIST_STR, argv, "argv", F_REQ, REF_NONE)            \
+	X(t, LIST_STR, env, "env", F_REQ, REF_NONE)              \
+	X(t, BULK, input, "input", F_OPT, REF_NONE)              \
+	X(t, ENUM, capture, "capture", F_REQ, REF_ENUM(capture)) \
+	X(t, STR, user, "user", F_OPT, REF_NONE)                 \
+	X(t, STR, group, "group", F_OPT, REF_NONE)               \
+	X(t, STR, cwd, "cwd", F_OPT, REF_NONE)                   \
+	X(t, U64, timeout_ms, "timeout-ms", F_OPT, REF_NONE)     \
+	X(t, U64, output_max, "output-max", F_OPT, REF_NONE)     \
+	X(t, U64, memory_max, "memory-max", F_OPT, REF_NONE)     \
+	X(t, U64, tasks_max, "tasks-max", F_OPT, REF_NONE)       \
+	X(t, BOOL, keep, "keep", F_REQ, REF_NONE)
+#define FIELDS_spawned(X, t)                   \
+	X(t, INT, pid, "pid", F_REQ, REF_NONE) \
+	X(t, STR, unit, "unit", F_OPT, REF_NONE)
+/* A program has ended. */
+#define FIELDS_ended(X, t)                                  \
+	X(t, INT, pid, "pid", F_REQ, REF_NONE)              \
+	X(t, INT, exitcode, "exitcode", F_OPT, REF_NONE)    \
+	X(t, INT, signal, "signal", F_OPT, REF_NONE)        \
+	X(t, BOOL, timed_out, "timed-out", F_REQ, REF_NONE) \
+	X(t, U64, out_bytes, "out-bytes", F_REQ, REF_NONE)  \
+	X(t, BOOL, truncated, "truncated", F_REQ, REF_NONE)
 #define FIELDS_exec_status(X, t) X(t, INT, pid, "pid", F_PUB, REF_NONE)
 #define FIELDS_exec_status_result(X, t)                             \
 	X(t, BOOL, exited, "exited", F_REQ, REF_NONE)               \
@@ -343,7 +386,7 @@ enum capture {
 	X(memory_block_results) X(memory_block_info) X(pci_address)                      \
 	X(ccw_address) X(disk_address) X(fsinfo) X(fsinfos) X(smart) X(shape) X(disk_health)      \
 	X(question) X(disk) X(disks) X(disk_counters) X(disk_stat) X(disk_stats) X(cpu_stat)                 \
-	X(cpu_stats) X(set_password) X(exec) X(exec_result) X(exec_status)               \
+	X(cpu_stats) X(set_password) X(exec) X(exec_result) X(found) X(may_open) X(exec_find) X(spawn) X(spawned) X(ended) X(exec_status)               \
 	X(exec_status_result) X(host_name) X(user) X(users) X(timezone) X(osinfo)        \
 	X(device) X(devices) X(ssh_user) X(ssh_keys) X(ssh_add) X(ssh_remove)
 /* clang-format on */
@@ -356,6 +399,8 @@ enum carrier {
 	BY_FRONTEND,  /* session commands: answered where they arrive, counted */
 	BY_CHILD,     /* by an op child of the worker */
 	BY_INSPECTOR, /* by the inspector */
+	BY_HANDLE,    /* by the op child that is the open file */
+	BY_SPAWNER,   /* by the spawner; its presence costs an unconfined process */
 };
 
 /* Groups of the policy language (POLICY.md section 3). */
@@ -375,7 +420,7 @@ enum carrier {
 	X(SSH_KEYS, 12, "@ssh-keys")
 
 #define GROUP_ENUM(tag, bit, name) GROUP_##tag = 1u << (bit),
-enum group { GROUP_TABLE(GROUP_ENUM) };
+enum op_group { GROUP_TABLE(GROUP_ENUM) };
 
 /* A command of both file groups is allowed where one of them is. */
 #define GROUP_FILE (GROUP_FILE_READ | GROUP_FILE_WRITE)
@@ -394,6 +439,8 @@ enum audit_class {
 #define OPF_ELSEWHERE 8u
 /* No command but a part of one, which only a policy names: see disk_smart. */
 #define OPF_PART 16u
+/* Decided on again, with what an op child found where the request points. */
+#define OPF_OBJECT 32u
 
 #define CAPS_NONE  0ull
 #define CAPS_ADMIN (1ull << CAP_SYS_ADMIN)
@@ -402,6 +449,7 @@ enum audit_class {
 #define CAPS_FILE                                                                     \
 	(1ull << CAP_DAC_OVERRIDE | 1ull << CAP_DAC_READ_SEARCH | 1ull << CAP_CHOWN | \
 	 1ull << CAP_FOWNER)
+#define CAPS_SEARCH (1ull << CAP_DAC_READ_SEARCH)
 #define CAPS_HOME                                                      \
 	(1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_CHOWN | \
 	 1ull << CAP_DAC_READ_SEARCH)
@@ -429,17 +477,17 @@ enum audit_class {
 	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                \
 	X(shutdown, 7, "guest-shutdown", shutdown, empty, BY_NOBODY, GROUP_POWER,       \
 	  CAPS_BOOT, OPF_MUTATES | OPF_NO_REPLY, 30, AUDIT_ACT)                         \
-	X(file_open, 8, "guest-file-open", file_open, integer, BY_NOBODY, GROUP_FILE,   \
-	  CAPS_FILE, OPF_MUTATES, 30, AUDIT_ACT)                                        \
-	X(file_close, 9, "guest-file-close", file_handle, empty, BY_NOBODY, GROUP_FILE, \
+	X(file_open, 8, "guest-file-open", file_open, integer, BY_CHILD, GROUP_FILE,    \
+	  CAPS_FILE, OPF_MUTATES | OPF_OBJECT, 30, AUDIT_ACT)                           \
+	X(file_close, 9, "guest-file-close", file_handle, empty, BY_HANDLE, GROUP_FILE, \
 	  CAPS_NONE, OPF_MUTATES, 30, AUDIT_ACT)                                        \
-	X(file_read, 10, "guest-file-read", file_read, file_read_result, BY_NOBODY,     \
+	X(file_read, 10, "guest-file-read", file_read, file_read_result, BY_HANDLE,     \
 	  GROUP_FILE_READ, CAPS_NONE, 0, 60, AUDIT_READ)                                \
-	X(file_write, 11, "guest-file-write", file_write, file_write_result, BY_NOBODY, \
+	X(file_write, 11, "guest-file-write", file_write, file_write_result, BY_HANDLE, \
 	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                      \
-	X(file_seek, 12, "guest-file-seek", file_seek, file_seek_result, BY_NOBODY,     \
+	X(file_seek, 12, "guest-file-seek", file_seek, file_seek_result, BY_HANDLE,     \
 	  GROUP_FILE, CAPS_NONE, 0, 30, AUDIT_READ)                                     \
-	X(file_flush, 13, "guest-file-flush", file_handle, empty, BY_NOBODY,            \
+	X(file_flush, 13, "guest-file-flush", file_handle, empty, BY_HANDLE,            \
 	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                      \
 	X(fsfreeze_status, 14, "guest-fsfreeze-status", empty, text, BY_NOBODY,         \
 	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 10, AUDIT_READ)                       \
@@ -477,9 +525,9 @@ enum audit_class {
 	X(get_memory_block_info, 30, "guest-get-memory-block-info", empty,              \
 	  memory_block_info, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)    \
 	X(exec_status, 31, "guest-exec-status", exec_status, exec_status_result,        \
-	  BY_NOBODY, GROUP_EXEC, CAPS_NONE, 0, 30, AUDIT_READ)                          \
-	X(exec, 32, "guest-exec", exec, exec_result, BY_NOBODY, GROUP_EXEC, CAPS_NONE,  \
-	  OPF_MUTATES, 30, AUDIT_ACT)                                                   \
+	  BY_SPAWNER, GROUP_EXEC, CAPS_NONE, 0, 30, AUDIT_READ)                         \
+	X(exec, 32, "guest-exec", exec, exec_result, BY_SPAWNER, GROUP_EXEC, CAPS_NONE, \
+	  OPF_MUTATES | OPF_OBJECT, 30, AUDIT_ACT)                                      \
 	X(get_host_name, 33, "guest-get-host-name", empty, host_name, BY_INSPECTOR,     \
 	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
 	X(get_users, 34, "guest-get-users", empty, users, BY_INSPECTOR, GROUP_INFO,     \
@@ -507,6 +555,8 @@ enum audit_class {
 	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
 	X(disk_smart, 45, "guest-get-disks smart", empty, question, BY_CHILD, 0,        \
 	  CAPS_ADMIN, OPF_PART, 5, AUDIT_READ)                                          \
+	X(exec_find, 46, "guest-exec find", exec_find, found, BY_CHILD, 0, CAPS_SEARCH, \
+	  OPF_PART, 10, AUDIT_READ)                                                     \
 	OP_TABLE_TEST(X)
 
 /*

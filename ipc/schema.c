@@ -521,6 +521,20 @@ uint32_t schema_bulks(const struct schema *s, const void *msg)
 	return n;
 }
 
+bool schema_bulk(const struct schema *s, const void *msg, uint64_t *size)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		const struct v_bulk *v =
+			(const void *)((const char *)msg + s->fields[i].offset);
+
+		if (s->fields[i].kind != K_BULK || !v->set)
+			continue;
+		*size = v->size;
+		return true;
+	}
+	return false;
+}
+
 /* ---- over a value without looking at it ---- */
 
 static bool skip(struct rbuf *r, const struct field *f)

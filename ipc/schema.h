@@ -204,6 +204,9 @@ int schema_render(struct rbuf *r, const struct schema *s, const struct render *h
 /* How many bulk fields of MSG are present, so how many memfds travel beside it. */
 uint32_t schema_bulks(const struct schema *s, const void *msg);
 
+/* The size of the first bulk field of MSG that is present; false: none is. */
+bool schema_bulk(const struct schema *s, const void *msg, uint64_t *size);
+
 /* Bytes of one text that a redacted form shows at the most. */
 #define REDACT_STR_MAX 256
 

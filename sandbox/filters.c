@@ -7,7 +7,8 @@
  * Must not:  allow what only set-up needs: that happens before the seal
  *
  * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
- * Child, a child that reads SMART). Conditions compare the 32 bits that the kernel looks
+ * Child; a child that reads SMART or the Policy, that Looks, that Opens, that is a
+ * Handle). Conditions compare the 32 bits that the kernel looks
  * at, or the bits named. Worker and inspector fork without libc and get the pidfd at
  * once; as the worker may not open one, it can signal nobody but its children.
  */
@@ -21,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -36,6 +38,9 @@
 #define C   SC_ROLE(SANDBOX_CHILD)
 #define S   SC_ROLE(SANDBOX_SMART)
 #define P   SC_ROLE(SANDBOX_POLICY)
+#define L   SC_ROLE(SANDBOX_LOOK)
+#define O   SC_ROLE(SANDBOX_OPEN)
+#define H   SC_ROLE(SANDBOX_HANDLE)
 #define ALL (F | I | W | C)
 
 #define ALLOW(call, roles, why, ...)     {SCMP_SYS(call), roles, 0, why, {__VA_ARGS__}}
@@ -87,17 +92,19 @@ static const struct sc_rule rules[] = {
 	ALLOW(close,             ALL,     "descriptors"),
 
 	/* ---- descriptors and memfds ---- */
-	ALLOW(fcntl,             F|I|W,   "queue a frame with descriptors",
+	ALLOW(fcntl,             F|I|W|L, "queue a frame with descriptors; hold a directory",
 	      IS(1, F_DUPFD_CLOEXEC)),
-	ALLOW(fcntl,             F|  W,   "seal what is handed on", IS(1, F_ADD_SEALS)),
-	ALLOW(fcntl,                 W,   "is it sealed?", IS(1, F_GET_SEALS)),
+	ALLOW(fcntl,             F|  W|H, "seal what is handed on", IS(1, F_ADD_SEALS)),
+	ALLOW(fcntl,             F|  W|H, "is it sealed?", IS(1, F_GET_SEALS)),
+	ALLOW(fcntl,                   H, "does it append?", IS(1, F_GETFL)),
 	ALLOW(fcntl,                 W,   "socket of a new program", IS(1, F_SETFL)),
 	ALLOW(fcntl,                 W,   "is it open?", IS(1, F_GETFD)),
-	ALLOW(memfd_create,      F|  W,   "bulk data, policy image, a child's filter"),
-	ALLOW(lseek,               I|W,   "size of a memfd; files"),
-	ALLOW(pread64,             I|W,   "files; a child's filter"),
-	ALLOW(dup3,                  W,   "a child puts its descriptors in place"),
-	ALLOW(close_range,         I|W,     "a child closes all others"),
+	ALLOW(memfd_create,      F|W|O|H, "bulk data, policy image, a child's filter"),
+	ALLOW(ftruncate,               H, "size of a memfd"),
+	ALLOW(lseek,           F|I|W|O|H, "size of a memfd; files"),
+	ALLOW(pread64,           I|W|O,   "files; a child's filter"),
+	ALLOW(dup3,                W|O,   "a child puts its descriptors in place"),
+	ALLOW(close_range,       I|W|O,   "a child closes all others"),
 
 	/* ---- questions about the system, with an ordinary user's rights ---- */
 	ALLOW(openat,              I,     "read files", READ_ONLY(2)),
@@ -117,26 +124,38 @@ static const struct sc_rule rules[] = {
 	ALLOW(clone,               I|W,   "fork, and no more",
 	      IS(0, CLONE_PIDFD | SIGCHLD)),
 	ALLOW(rt_sigprocmask,        W,   "abort"),
-	ALLOW(prctl,                 W,   "what is there to drop?",
+	ALLOW(prctl,                 W|O, "what is there to drop?",
 	      IS(0, PR_CAPBSET_READ)),
-	ALLOW(prctl,                 W,   "a child's capabilities",
+	ALLOW(prctl,                 W|O, "a child\'s capabilities",
 	      IS(0, PR_CAPBSET_DROP)),
-	ALLOW(capget,                W,   "libcap-ng asks for the version"),
-	ALLOW(capset,                W,   "a child's capabilities"),
-	ALLOW(geteuid,               W,   "a child's capabilities: is it root?"),
-	ALLOW(seccomp,               W,   "a child's filter",
+	ALLOW(capget,                W|O, "libcap-ng asks for the version"),
+	ALLOW(capset,                W|O, "a child's capabilities"),
+	ALLOW(geteuid,               W|O, "a child's capabilities: is it root?"),
+	ALLOW(seccomp,               W|O, "a child's filter",
 	      IS(0, SECCOMP_SET_MODE_FILTER), IS(1, 0)),
 	ALLOW(pidfd_send_signal,     W,   "end a child that is late", IS(1, SIGKILL)),
 	ALLOW(waitid,              I|W,   "its exit status", IS(0, P_PIDFD)),
 	ALLOW(clock_nanosleep,       W|C, "a child waits"),
-	ALLOW(getpid,                W,   "a child's worker by number; abort"),
+	ALLOW(getpid,                W|O, "a child's worker by number; abort"),
 	ALLOW(getppid,               W,   "a child: is its worker still there?"),
 	ALLOW(prctl,                 W,   "a child ends with its worker",
 	      IS(0, PR_SET_PDEATHSIG)),
-	ALLOW(gettid,                W,   "abort; libcap-ng"),
+	ALLOW(gettid,                W|O, "abort; libcap-ng"),
 	ALLOW(tgkill,                W,   "abort", IS(2, SIGABRT)),
 
 	/* ---- op children that do more than answer ---- */
+	ALLOW(openat,                    L, "see what is there; nothing is opened",
+	      BITS(2, O_PATH, O_PATH)),
+	ALLOW(fstat,                     L|H, "whose is it, how large?"),
+	ALLOW(newfstatat,                L|H, "the same"),
+	ALLOW(fstatfs,                   L, "is its file system one that a user serves?"),
+	ALLOW(readlinkat,                L, "links on the way; where is it now?"),
+	ALLOW(openat,                    O, "the file, by its descriptor; a new one"),
+	ALLOW(openat2,                   O, "/etc/passwd, /etc/group"),
+	ALLOW(fchown,                    O, "a new file: whose"),
+	ALLOW(fchmod,                    O, "a new file: for whom"),
+	ALLOW(setrlimit,                 O, "a file: how large", IS(0, RLIMIT_FSIZE)),
+	ALLOW(unlinkat,                  O, "a new file: not where it may be"),
 	ALLOW(openat2,                   S, "find and open the disks"),
 	ALLOW(getdents64,                S|P, "which disks, which policy files?"),
 	ALLOW(openat,                    P, "policy files", READ_ONLY(2)),
@@ -173,6 +192,8 @@ static const struct sc_rule rules[] = {
 /* Operations whose child does more than answer. */
 static const uint32_t more_roles[OP_MAX] = {
 	[OP_disk_smart] = S,
+	[OP_exec_find] = L,
+	[OP_file_open] = L | O | H,
 };
 
 uint32_t sandbox_child_roles(uint32_t op)

@@ -56,6 +56,9 @@ enum sandbox_role {
 	SANDBOX_CHILD,  /* an op child that only answers, and the audit writer */
 	SANDBOX_POLICY, /* besides, a child that reads the policy files */
 	SANDBOX_SMART,  /* besides, an op child that reads the health of NVMe disks */
+	SANDBOX_LOOK,   /* besides, one that looks what is at a path */
+	SANDBOX_OPEN, /* besides, one that opens what it found, and seals itself again */
+	SANDBOX_HANDLE, /* besides, what is left of it: an open file */
 	SANDBOX_ROLE_COUNT
 };
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "ipc/launch.h"
@@ -24,12 +25,14 @@
 const char *const child_programs[CHILD_COUNT] = {
 	[CHILD_WORKER] = "postern-worker",
 	[CHILD_INSPECTOR] = "postern-inspector",
+	[CHILD_SPAWNER] = "postern-spawner",
 	[CHILD_FRONTEND] = "postern-frontend",
 };
 
 /* How the worker is told whose socket it gets. */
 static const char child_messages[CHILD_COUNT] = {
 	[CHILD_INSPECTOR] = LAUNCH_MSG_INSPECTOR,
+	[CHILD_SPAWNER] = LAUNCH_MSG_SPAWNER,
 	[CHILD_FRONTEND] = LAUNCH_MSG_FRONTEND,
 };
 
@@ -114,13 +117,20 @@ static int launch_child(const struct child *c, int socket)
 	const struct supervisor *s = c->s;
 	char denied[2 * sizeof(s->commands) + 1];
 	const char *argv[10] = {name_of(c)};
-	struct launch l = {.argv = argv, .exe = c->exe, .socket = socket, .extra = -1};
+	struct launch l = {
+		.argv = argv,
+		.exe = c->exe,
+		.socket = socket,
+		.extra = -1,
+		.state = -1,
+	};
 
 	snprintf(denied, sizeof(denied), "%" PRIx64, ~s->commands);
 	if (id_of(c) == CHILD_WORKER) {
 		worker_args(s, denied, argv + 1);
 		l.extra = s->audit;
-	} else {
+		l.state = s->state;
+	} else if (id_of(c) != CHILD_SPAWNER) {
 		l.confine = &c->confine;
 	}
 	if (id_of(c) == CHILD_FRONTEND) {
@@ -142,8 +152,14 @@ static void close_socket(struct child *c)
 
 	loop_remove(&c->s->loop, &c->socket);
 	close_p(&fd);
-	if (id_of(c) == CHILD_WORKER)
-		c->s->ready = false;
+	if (id_of(c) != CHILD_WORKER)
+		return;
+	c->s->ready = false;
+	/* What we keep of a service's is the worker's end: it would not see the worker
+	 * go.
+	 */
+	if (c->s->spawner)
+		close_socket(&c->s->child[CHILD_SPAWNER]);
 }
 
 static source_fn on_exit_of, on_socket;
@@ -196,6 +212,45 @@ static int start(struct child *c)
 	return 0;
 }
 
+/* The spawner that is a service: root's, or whose we are ourselves. */
+static int connect_spawner(const struct supervisor *s)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	CLEANUP(close_p)
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", s->spawner) >=
+	    (int)sizeof(addr.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -1;
+	if (peer.uid != 0 && peer.uid != geteuid()) {
+		errno = EPERM;
+		return -1;
+	}
+	return TAKE_FD(fd);
+}
+
+/* Hand it to the worker, and watch it for the end of either. */
+static int attach_spawner(struct child *c)
+{
+	CLEANUP(close_p) int fd = connect_spawner(c->s);
+
+	if (fd < 0 ||
+	    send_socket(c->s->child[CHILD_WORKER].socket.fd, LAUNCH_MSG_SPAWNER, fd) < 0)
+		return -1;
+	if (loop_add(&c->s->loop, &c->socket, fd, 0, on_socket) < 0)
+		return -1;
+	TAKE_FD(fd);
+	c->started_ms = now_ms();
+	return 0;
+}
+
 /* ---- what is to run ---- */
 
 static bool may_start(const struct child *c)
@@ -206,6 +261,8 @@ static bool may_start(const struct child *c)
 		return false;
 	if (id_of(c) == CHILD_FRONTEND)
 		return s->ready;
+	if (id_of(c) == CHILD_SPAWNER)
+		return s->ready && s->run && c->socket.fd < 0;
 	return id_of(c) == CHILD_WORKER || s->child[CHILD_WORKER].socket.fd >= 0;
 }
 
@@ -292,7 +349,8 @@ static int advance(struct supervisor *s)
 			continue;
 		if (i == CHILD_FRONTEND)
 			r = start_frontend(c);
-		else if (start(c) < 0)
+		else if ((i == CHILD_SPAWNER && s->spawner ? attach_spawner : start)(c) <
+			 0)
 			r = start_later(c, errno);
 		if (r < 0)
 			return r;
@@ -321,15 +379,17 @@ static int on_socket(struct source *source, uint32_t events)
 
 	/* Only the worker's is asked for input, until it is ready. */
 	if ((events & EPOLLIN) && recv(source->fd, &byte, 1, MSG_DONTWAIT) == 1 &&
-	    byte == LAUNCH_MSG_READY) {
+	    (byte == LAUNCH_MSG_READY || byte == LAUNCH_MSG_READY_RUN)) {
 		c->s->ready = true;
+		c->s->run = byte == LAUNCH_MSG_READY_RUN;
 		if (loop_events(&c->s->loop, source, 0) < 0 ||
 		    timer_disarm(&c->timer) < 0)
 			return -1;
 		return advance(c->s);
 	}
 	close_socket(c);
-	return timer_arm_ms(&c->timer, HANGUP_MS);
+	return timer_arm_ms(&c->timer,
+			    id_of(c) == CHILD_SPAWNER ? SPAWNER_HANGUP_MS : HANGUP_MS);
 }
 
 /* ---- ends ---- */
@@ -370,7 +430,8 @@ static bool is_hopeless(const struct child *c, const siginfo_t *end)
 static int give_up(struct child *c, int status)
 {
 	/* The worker has said why, as has a program that was not run; others cannot. */
-	if (id_of(c) != CHILD_WORKER && status != EXIT_NOT_RUN)
+	if (id_of(c) != CHILD_WORKER && id_of(c) != CHILD_SPAWNER &&
+	    status != EXIT_NOT_RUN)
 		say("%s cannot work here: %s", name_of(c),
 		    status == EXIT_SEAL ? "its sandbox could not be entered"
 					: "wrong arguments or environment");

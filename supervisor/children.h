@@ -10,6 +10,7 @@
  *
  *   worker     nothing
  *   inspector  a worker, which takes its socket
+ *   spawner    a worker that said it is ready and that its policy can need one
  *   frontend   a worker that said it is ready; the channel, opened then: opening it
  *              is the signal that clients wait for
  *
@@ -32,17 +33,24 @@
 #include "supervisor/backoff.h"
 #include "supervisor/channel.h"
 
-#define HANGUP_MS     500   /* for a program to end after its peer went */
-#define SETTLE_MS     50    /* until the end of a worker is seen, after its peers' */
-#define TRIAL_MS      1000  /* in which a first frontend shows that it can run here */
-#define READY_MS      10000 /* for a worker to be ready */
-#define STOP_MS       2000  /* for all to end after a request to stop */
-#define RETRY_MAX_MS  10000 /* longest delay between two starts of a program */
-#define REOPEN_MAX_MS 5000  /* longest delay between two tries to open the channel */
-#define BUSY_MS       500   /* for who had the channel before us to let it go */
-#define BUSY_STEP_MS  20    /* between two looks whether it did */
+#define HANGUP_MS         500   /* for a program to end after its peer went */
+#define SPAWNER_HANGUP_MS 1500  /* the same, with programs of its own to end */
+#define SETTLE_MS         50    /* until the end of a worker is seen, after its peers' */
+#define TRIAL_MS          1000  /* in which a first frontend shows that it can run here */
+#define READY_MS          10000 /* for a worker to be ready */
+#define STOP_MS           2000  /* for all to end after a request to stop */
+#define RETRY_MAX_MS      10000 /* longest delay between two starts of a program */
+#define REOPEN_MAX_MS     5000  /* longest delay between two tries to open the channel */
+#define BUSY_MS           500   /* for who had the channel before us to let it go */
+#define BUSY_STEP_MS      20    /* between two looks whether it did */
 
-enum child_id { CHILD_WORKER, CHILD_INSPECTOR, CHILD_FRONTEND, CHILD_COUNT };
+enum child_id {
+	CHILD_WORKER,
+	CHILD_INSPECTOR,
+	CHILD_SPAWNER,
+	CHILD_FRONTEND,
+	CHILD_COUNT
+};
 
 /* Their file names. */
 extern const char *const child_programs[CHILD_COUNT];
@@ -52,7 +60,7 @@ struct supervisor;
 struct child {
 	struct supervisor *s;
 	int exe;                 /* O_PATH */
-	struct identity confine; /* not the worker's */
+	struct identity confine; /* not of those that stay root */
 	struct source process;   /* pidfd; -1: not running */
 	struct source socket;    /* the end we keep; -1: none, or it hung up */
 	struct timer timer;      /* running: then it is killed; not: then it is started */
@@ -71,11 +79,14 @@ struct supervisor {
 	struct timer stop_timer;
 	const char *profile;     /* this one and no files; NULL: the files */
 	const char *policy_root; /* of the files; NULL: "/" */
+	const char *spawner;     /* socket of one that is a service; NULL: we start it */
+	int state;               /* of LAUNCH_FD_STATE */
 	uint64_t commands; /* that the lists leave, by number in ipc/ops.h; ~0: no list */
 	int audit;
 	bool verbose;
 	bool retry;     /* also a channel that was never open is tried again */
 	bool ready;     /* the worker that runs now said so */
+	bool run;       /* and that it needs the spawner */
 	bool announced; /* the frontend was started once: clients are answered */
 	bool stopping;
 	bool killed; /* stopping took too long */

@@ -19,9 +19,9 @@
 #include "ipc/util.h"
 
 /* Of the new process until its exec; behind those of ipc/launch.h. */
-#define FD_EXE    5
-#define FD_STDERR 6
-#define FD_HIGH   7 /* the first that is of no use */
+#define FD_EXE    6
+#define FD_STDERR 7
+#define FD_HIGH   8 /* the first that is of no use */
 
 static void default_signals(void)
 {
@@ -45,23 +45,25 @@ static int arrange(const struct launch *l, int *err_fd)
 		{l->confine ? null : STDERR_FILENO, STDERR_FILENO, 0},
 		{l->socket, LAUNCH_FD_SOCKET, 0},
 		{l->extra, LAUNCH_FD_EXTRA, 0},
+		{l->state, LAUNCH_FD_STATE, 0},
 		{l->exe, FD_EXE, O_CLOEXEC},
 		{STDERR_FILENO, FD_STDERR, O_CLOEXEC},
 	};
 
+	if (null < 0)
+		return -1;
 	/* First all out of the way, since a place may be taken by another's source. */
 	for (size_t i = 0; i < ARRAY_SIZE(moves); i++) {
-		if (moves[i].to == LAUNCH_FD_EXTRA && l->extra < 0)
+		if (moves[i].from < 0) /* nothing goes there */
 			continue;
 		moves[i].from = fcntl(moves[i].from, F_DUPFD_CLOEXEC, FD_HIGH);
 		if (moves[i].from < 0)
 			return -1;
 	}
-	if (l->extra < 0)
-		close(LAUNCH_FD_EXTRA);
 	for (size_t i = 0; i < ARRAY_SIZE(moves); i++)
-		if (moves[i].from >= 0 &&
-		    dup3(moves[i].from, moves[i].to, moves[i].flags) < 0)
+		if (moves[i].from < 0)
+			close(moves[i].to);
+		else if (dup3(moves[i].from, moves[i].to, moves[i].flags) < 0)
 			return -1;
 	*err_fd = FD_STDERR;
 	return close_range(FD_HIGH, ~0U, 0);

@@ -19,6 +19,7 @@ struct launch {
 	int exe;                        /* O_PATH */
 	int socket;                     /* becomes LAUNCH_FD_SOCKET */
 	int extra;                      /* becomes LAUNCH_FD_EXTRA; -1: none */
+	int state;                      /* becomes LAUNCH_FD_STATE; -1: none */
 	const struct identity *confine; /* NULL: it stays what we are, and keeps stderr */
 };
 

@@ -126,6 +126,7 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 
 	s->profile = o->profile;
 	s->policy_root = o->policy_root;
+	s->spawner = o->spawner;
 	s->commands = lists_leave(o->allow, o->block);
 	s->verbose = o->verbose;
 	s->retry = o->retry;
@@ -145,7 +146,10 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 		return err_sys(e, errno, "cannot start");
 	if (statedir_check(o->statedir, make_statedir, e) < 0)
 		return -1;
-	return pidfile_take(&a->pidfile, o->pidfile, e);
+	if (pidfile_take(&a->pidfile, o->pidfile, e) < 0)
+		return -1;
+	s->state = state_open(o->statedir, e);
+	return s->state < 0 ? -1 : 0;
 }
 
 static int run(struct options *o)

@@ -161,6 +161,8 @@ static const struct row rows[] = {
 		"decision records to fd:N (default fd:2) or file:PATH"),
 	ROW_OWN("frontend-user", "USER", frontend_user, "default postern-frontend"),
 	ROW_OWN("inspector-user", "USER", inspector_user, "default postern-inspector"),
+	ROW_OWN("spawner", "PATH", spawner,
+		"socket of a spawner that runs as a service of its own"),
 	ROW_OWN("programs", "DIR", programs, "directory of the agent's other programs"),
 };
 

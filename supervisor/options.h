@@ -35,6 +35,7 @@ struct options {
 	const char *audit;               /* "fd:N" or "file:PATH", not checked yet */
 	const char *frontend_user;       /* name or uid */
 	const char *inspector_user;
+	const char *spawner;  /* socket; NULL: it is started here */
 	const char *programs; /* NULL: where they are installed */
 	uint64_t block;       /* sets of operations, see lists.h */
 	uint64_t allow;

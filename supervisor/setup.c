@@ -9,11 +9,16 @@
 #include "supervisor/setup.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "ipc/launch.h"
 
 /* A decimal number from 0 to MAX, nothing before or after it; -1 if it is none. */
 static int64_t number_of(const char *s, int64_t max)
@@ -171,6 +176,33 @@ int log_open(const char *path, struct err *e)
 	if (fd < 0)
 		return -1;
 	return dup2(fd, STDERR_FILENO) < 0 ? err_sys(e, errno, "log file '%s'", path) : 0;
+}
+
+/* What writes to a disk may hang with it; the worker must not. */
+static bool is_in_memory(const char *dir)
+{
+	struct statfs fs;
+
+	return statfs(dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
+int state_open(const char *dir, struct err *e)
+{
+	CLEANUP(close_p) int fd = -1;
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/state", dir) >= (int)sizeof(path))
+		return err_sys(e, ENAMETOOLONG, "state directory");
+	if (is_in_memory(dir))
+		fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+			  0600);
+	else
+		fd = memfd_create("postern-state", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot open '%s'", path);
+	if (!is_regular(fd) || ftruncate(fd, LAUNCH_STATE_SIZE) < 0)
+		return err_sys(e, errno, "cannot make room for the state");
+	return TAKE_FD(fd);
 }
 
 int program_open(const char *dir, const char *file, struct err *e)

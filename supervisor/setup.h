@@ -32,6 +32,13 @@ void pidfile_done(struct pidfile *p);
 /* USER, a name in /etc/passwd or a number (used as uid and gid); never root. */
 int user_find(struct identity *id, const char *user, const char *option, struct err *e);
 
+/*
+ * What survives a worker, LAUNCH_STATE_SIZE bytes: the file "state" in DIR, if that is in
+ * memory, so that it lasts until the next boot; else a memory of our own. Its descriptor,
+ * or -1 with E.
+ */
+int state_open(const char *dir, struct err *e);
+
 /* Descriptor of SINK, "fd:N" (N itself) or "file:PATH" (opened); -1 with E filled. */
 int audit_open(const char *sink, struct err *e);
 

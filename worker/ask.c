@@ -97,7 +97,7 @@ void ask_start(struct worker *w, struct request *rq, const struct policy_answer 
 		return;
 	}
 	if (part_of(w, rq->op))
-		request_part(w, rq, part_of(w, rq->op));
+		request_part(w, rq, part_of(w, rq->op), NULL);
 	/* Without an inspector it waits for the next, until its deadline. */
 	else if (peer_is_open(&w->inspector))
 		ask(w, rq);

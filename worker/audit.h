@@ -21,6 +21,10 @@
 	X(DISCONNECT, "disconnect", "3940ca0cc60f458ca0cb3c4532fba0e6", 6)           \
 	X(DECISION, "decision", "046ae31c146b4362bb4a669adf4d9897", 6)               \
 	X(COMPLETE, "complete", "9125dbb08d7e4817bca9bf7cf1d857bf", 6)               \
+	X(FILE_OPEN, "file-open", "3f5c1b0e9a344f0d8c7b65d2a1e0f943", 6)             \
+	X(FILE_CLOSE, "file-close", "b0d8e6a41c5f4e72936a0f18c2d7b5e9", 6)           \
+	X(EXEC_START, "exec-start", "6a1f3d9c27b84c5ea0e49d7358b2c610", 5)           \
+	X(EXEC_EXIT, "exec-exit", "d94b72e05f3a41c8b6170ca2e83f95d1", 5)             \
 	X(PROTOCOL_ERROR, "protocol-error", "92a3fa35c76a4ca0afa236d690b7f40a", 4)   \
 	X(CHILD_VIOLATION, "child-violation", "4753ad3c42194970bb1c214840a83980", 2) \
 	X(CHILD_RESTART, "child-restart", "8f090c1ea0dc467dab5caa9b99c3cbf1", 4)
@@ -33,41 +37,58 @@ enum audit_event { AUDIT_EVENT_TABLE(AUDIT_EVENT_ENUM) AUDIT_EVENT_COUNT };
  * commands of later builds join with their commands. An absent value leaves no field.
  */
 #define PX "POSTERN_"
-#define FIELDS_audit(X, t)                                                    \
-	X(t, STR, message, "MESSAGE", F_PUB, REF_NONE)                        \
-	X(t, STR, message_id, "MESSAGE_ID", F_PUB, REF_NONE)                  \
-	X(t, INT, priority, "PRIORITY", F_PUB, REF_NONE)                      \
-	X(t, U64, time_usec, PX "TIME_USEC", F_PUB, REF_NONE)                 \
-	X(t, STR, event, PX "EVENT", F_PUB, REF_NONE)                         \
-	X(t, U64, seq, PX "SEQ", F_PUB, REF_NONE)                             \
-	X(t, STR, boot_id, PX "BOOT_ID", F_PUB | F_OPT, REF_NONE)             \
-	X(t, STR, instance, PX "INSTANCE", F_PUB, REF_NONE)                   \
-	X(t, U64, request, PX "REQUEST", F_PUB | F_OPT, REF_NONE)             \
-	X(t, U64, session, PX "SESSION", F_PUB | F_OPT, REF_NONE)             \
-	X(t, STR, client_id, PX "CLIENT_ID", F_PUB | F_OPT, REF_NONE)         \
-	X(t, STR, command, PX "COMMAND", F_PUB | F_OPT, REF_NONE)             \
-	X(t, STR, args, PX "ARGS", F_PUB | F_OPT, REF_NONE)                   \
-	X(t, BOOL, args_cut, PX "ARGS_CUT", F_PUB | F_OPT, REF_NONE)          \
-	X(t, STR, decision, PX "DECISION", F_PUB | F_OPT, REF_NONE)           \
-	X(t, STR, reason, PX "REASON", F_PUB | F_OPT, REF_NONE)               \
-	X(t, STR, rule, PX "RULE", F_PUB | F_OPT, REF_NONE)                   \
-	X(t, STR, rule_file, PX "RULE_FILE", F_PUB | F_OPT, REF_NONE)         \
-	X(t, U64, rule_line, PX "RULE_LINE", F_PUB | F_OPT, REF_NONE)         \
-	X(t, STR, policy_base, PX "POLICY_BASE", F_PUB | F_OPT, REF_NONE)     \
-	X(t, STR, policy_sha256, PX "POLICY_SHA256", F_PUB | F_OPT, REF_NONE) \
-	X(t, STR, policy_mode, PX "POLICY_MODE", F_PUB | F_OPT, REF_NONE)     \
-	X(t, STR, version, PX "VERSION", F_PUB | F_OPT, REF_NONE)             \
-	X(t, STR, privileges, PX "PRIVILEGES", F_PUB | F_OPT, REF_NONE)       \
-	X(t, STR, result, PX "RESULT", F_PUB | F_OPT, REF_NONE)               \
-	X(t, INT, errnum, PX "ERRNO", F_PUB | F_OPT, REF_NONE)                \
-	X(t, U64, duration_usec, PX "DURATION_USEC", F_PUB | F_OPT, REF_NONE) \
-	X(t, BOOL, abandoned, PX "ABANDONED", F_PUB | F_OPT, REF_NONE)        \
-	X(t, BOOL, skew, PX "SKEW", F_PUB | F_OPT, REF_NONE)                  \
-	X(t, STR, process, PX "PROCESS", F_PUB | F_OPT, REF_NONE)             \
-	X(t, STR, reported_by, PX "REPORTED_BY", F_PUB | F_OPT, REF_NONE)     \
-	X(t, STR, detail, PX "DETAIL", F_PUB | F_OPT, REF_NONE)               \
-	X(t, U64, repeat, PX "REPEAT", F_PUB | F_OPT, REF_NONE)               \
-	X(t, U64, dropped, PX "DROPPED", F_PUB | F_OPT, REF_NONE)             \
+#define FIELDS_audit(X, t)                                                      \
+	X(t, STR, message, "MESSAGE", F_PUB, REF_NONE)                          \
+	X(t, STR, message_id, "MESSAGE_ID", F_PUB, REF_NONE)                    \
+	X(t, INT, priority, "PRIORITY", F_PUB, REF_NONE)                        \
+	X(t, U64, time_usec, PX "TIME_USEC", F_PUB, REF_NONE)                   \
+	X(t, STR, event, PX "EVENT", F_PUB, REF_NONE)                           \
+	X(t, U64, seq, PX "SEQ", F_PUB, REF_NONE)                               \
+	X(t, STR, boot_id, PX "BOOT_ID", F_PUB | F_OPT, REF_NONE)               \
+	X(t, STR, instance, PX "INSTANCE", F_PUB, REF_NONE)                     \
+	X(t, U64, request, PX "REQUEST", F_PUB | F_OPT, REF_NONE)               \
+	X(t, U64, session, PX "SESSION", F_PUB | F_OPT, REF_NONE)               \
+	X(t, STR, client_id, PX "CLIENT_ID", F_PUB | F_OPT, REF_NONE)           \
+	X(t, STR, command, PX "COMMAND", F_PUB | F_OPT, REF_NONE)               \
+	X(t, STR, args, PX "ARGS", F_PUB | F_OPT, REF_NONE)                     \
+	X(t, BOOL, args_cut, PX "ARGS_CUT", F_PUB | F_OPT, REF_NONE)            \
+	X(t, STR, decision, PX "DECISION", F_PUB | F_OPT, REF_NONE)             \
+	X(t, STR, reason, PX "REASON", F_PUB | F_OPT, REF_NONE)                 \
+	X(t, STR, rule, PX "RULE", F_PUB | F_OPT, REF_NONE)                     \
+	X(t, STR, rule_file, PX "RULE_FILE", F_PUB | F_OPT, REF_NONE)           \
+	X(t, U64, rule_line, PX "RULE_LINE", F_PUB | F_OPT, REF_NONE)           \
+	X(t, STR, policy_base, PX "POLICY_BASE", F_PUB | F_OPT, REF_NONE)       \
+	X(t, STR, policy_sha256, PX "POLICY_SHA256", F_PUB | F_OPT, REF_NONE)   \
+	X(t, STR, policy_mode, PX "POLICY_MODE", F_PUB | F_OPT, REF_NONE)       \
+	X(t, STR, version, PX "VERSION", F_PUB | F_OPT, REF_NONE)               \
+	X(t, STR, privileges, PX "PRIVILEGES", F_PUB | F_OPT, REF_NONE)         \
+	X(t, STR, result, PX "RESULT", F_PUB | F_OPT, REF_NONE)                 \
+	X(t, INT, errnum, PX "ERRNO", F_PUB | F_OPT, REF_NONE)                  \
+	X(t, U64, duration_usec, PX "DURATION_USEC", F_PUB | F_OPT, REF_NONE)   \
+	X(t, BOOL, abandoned, PX "ABANDONED", F_PUB | F_OPT, REF_NONE)          \
+	X(t, BOOL, skew, PX "SKEW", F_PUB | F_OPT, REF_NONE)                    \
+	X(t, STR, file_requested, PX "FILE_REQUESTED", F_PUB | F_OPT, REF_NONE) \
+	X(t, STR, file_opened, PX "FILE_OPENED", F_PUB | F_OPT, REF_NONE)       \
+	X(t, STR, file_mode, PX "FILE_MODE", F_PUB | F_OPT, REF_NONE)           \
+	X(t, INT, handle, PX "HANDLE", F_PUB | F_OPT, REF_NONE)                 \
+	X(t, U64, bytes_read, PX "BYTES_READ", F_PUB | F_OPT, REF_NONE)         \
+	X(t, U64, bytes_written, PX "BYTES_WRITTEN", F_PUB | F_OPT, REF_NONE)   \
+	X(t, STR, exec_path, PX "EXEC_PATH", F_PUB | F_OPT, REF_NONE)           \
+	X(t, STR, exec_argv, PX "EXEC_ARGV", F_PUB | F_OPT, REF_NONE)           \
+	X(t, STR, exec_name, PX "EXEC_NAME", F_PUB | F_OPT, REF_NONE)           \
+	X(t, STR, exec_user, PX "EXEC_USER", F_PUB | F_OPT, REF_NONE)           \
+	X(t, INT, exec_pid, PX "EXEC_PID", F_PUB | F_OPT, REF_NONE)             \
+	X(t, STR, exec_unit, PX "EXEC_UNIT", F_PUB | F_OPT, REF_NONE)           \
+	X(t, INT, exit_code, PX "EXIT_CODE", F_PUB | F_OPT, REF_NONE)           \
+	X(t, INT, signal, PX "SIGNAL", F_PUB | F_OPT, REF_NONE)                 \
+	X(t, BOOL, timed_out, PX "TIMED_OUT", F_PUB | F_OPT, REF_NONE)          \
+	X(t, U64, out_bytes, PX "OUT_BYTES", F_PUB | F_OPT, REF_NONE)           \
+	X(t, BOOL, out_truncated, PX "OUT_TRUNCATED", F_PUB | F_OPT, REF_NONE)  \
+	X(t, STR, process, PX "PROCESS", F_PUB | F_OPT, REF_NONE)               \
+	X(t, STR, reported_by, PX "REPORTED_BY", F_PUB | F_OPT, REF_NONE)       \
+	X(t, STR, detail, PX "DETAIL", F_PUB | F_OPT, REF_NONE)                 \
+	X(t, U64, repeat, PX "REPEAT", F_PUB | F_OPT, REF_NONE)                 \
+	X(t, U64, dropped, PX "DROPPED", F_PUB | F_OPT, REF_NONE)               \
 	X(t, U64, notes_dropped, PX "NOTES_DROPPED", F_PUB | F_OPT, REF_NONE)
 
 SCHEMA_STRUCT(audit)

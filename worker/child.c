@@ -13,46 +13,25 @@
 #include "ipc/err.h"
 #include "sandbox/sandbox.h"
 #include "worker/ops/ops.h"
+#include "worker/ops/talk.h"
 #include "worker/worker.h"
 
 /* Children that hang where no signal reaches them; beyond, nothing more is started. */
 #define CHILDREN_MAX 32
+/* Of these, such as hang in a file system; the rest is for what does not look at any. */
+#define LOOKING_MAX 12
 
 /* A row BY_CHILD without a handler does not compile. */
 #define HANDLER_BY_CHILD(tag) [OP_##tag] = child_##tag,
 #define HANDLER_BY_NOBODY(tag)
 #define HANDLER_BY_FRONTEND(tag)
 #define HANDLER_BY_INSPECTOR(tag)
+#define HANDLER_BY_HANDLE(tag)
+#define HANDLER_BY_SPAWNER(tag)
 #define HANDLER(tag, number, name, args, result, carrier, ...) HANDLER_##carrier(tag)
 static child_fn *const handlers[OP_MAX] = {OP_TABLE(HANDLER)};
 
 /* ---- in the child ---- */
-
-/* The child may wait; so the frame is sent when there is room. */
-static void send_waiting(const struct frame *f)
-{
-	while (frame_send(CHILD_FD_FIRST, f) == FRAME_AGAIN)
-		poll(&(struct pollfd){.fd = CHILD_FD_FIRST, .events = POLLOUT}, 1, -1);
-}
-
-static void send_result(uint32_t op, uint16_t flags, const struct wbuf *body)
-{
-	size_t sent = 0;
-
-	do {
-		size_t part = min_size(body->len - sent, FRAME_BODY_MAX);
-		bool more = sent + part < body->len;
-
-		send_waiting(&(struct frame){
-			.type = FRAME_REPLY,
-			.op = (uint16_t)op,
-			.flags = (uint16_t)(flags | (more ? FRAME_MORE : 0)),
-			.body = part ? body->p + sent : NULL,
-			.len = (uint32_t)part,
-		});
-		sent += part;
-	} while (sent < body->len);
-}
 
 static _Noreturn void run(const struct sys_ops *ops, uint32_t op, const void *args)
 {
@@ -61,14 +40,12 @@ static _Noreturn void run(const struct sys_ops *ops, uint32_t op, const void *ar
 	struct err e = {0};
 
 	if (handlers[op](&sys, args, &out, &e) == 0 && !out.bad) {
-		send_result(op, 0, &out);
+		talk_result(op, 0, &out);
 		_exit(0);
 	}
 	if (!e.cls)
 		err_set(&e, ERR_GENERIC, "the result is too large");
-	wbuf_free(&out);
-	err_put(&out, &e);
-	send_result(op, FRAME_ERROR, &out);
+	talk_error(op, &e);
 	_exit(0);
 }
 
@@ -88,6 +65,8 @@ void child_forget(struct op_child *c)
 {
 	drop_socket(c);
 	c->rq = NULL;
+	if (c->handle)
+		handle_gone(c, "revoked");
 	child_kill(&c->child);
 }
 
@@ -105,26 +84,65 @@ static void fail(struct op_child *c, const char *why)
 	request_failed(c->w, c->rq, &e);
 }
 
+/* It has looked and asks: may it be opened? It goes on, or the request has ended. */
+static bool found(struct op_child *c, const struct frame *f)
+{
+	uint8_t buf[1024];
+	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
+	struct rbuf r = rbuf_of(f->body, f->len);
+	struct arena none = {0};
+	struct msg_may_open may;
+	struct msg_found msg;
+	struct policy_answer a;
+
+	if (!c->rq->undecided || schema_get(&r, &schema_found, &none, &msg) < 0)
+		return false;
+	/* Neither made nor truncated, if it could not stay open. */
+	if (!handle_room(c->w, c->rq) || !gate_found(c->w, c->rq, &msg, &a))
+		return true;
+	handle_limits(&c->w->policy, &a, &may);
+	schema_put(&body, &schema_may_open, &may);
+	/* The socket is empty; what cannot be sent has nobody to go to. */
+	return !body.bad && frame_send(c->reply.fd, &(struct frame){
+							    .type = FRAME_GO,
+							    .body = body.p,
+							    .len = (uint32_t)body.len,
+						    }) == FRAME_OK;
+}
+
+/* A frame as it may come from C at this point. */
+static bool take(struct op_child *c, struct frame *f)
+{
+	if (!c->rq || f->op != what(c->rq))
+		return false;
+	if (f->type == FRAME_FOUND)
+		return found(c, f);
+	/* Content goes beside the answer to a read, and to nothing else. */
+	if (f->type != FRAME_REPLY || f->n_fds > (f->op == OP_file_read))
+		return false;
+	request_reply(c->w, c->rq, f);
+	return true;
+}
+
 static int child_reply(struct source *s, uint32_t events)
 {
 	struct op_child *c = CONTAINER_OF(s, struct op_child, reply);
 	uint8_t buf[FRAME_MAX];
 	struct frame f;
 	enum frame_status status = frame_recv(s->fd, buf, &f);
+	bool good = status == FRAME_OK && take(c, &f);
 
 	(void)events;
-	if (status == FRAME_AGAIN)
+	frame_close_fds(&f);
+	if (status == FRAME_AGAIN || good)
 		return 0;
-	if (status == FRAME_OK && f.type == FRAME_REPLY && f.op == what(c->rq) &&
-	    !f.n_fds) {
-		request_reply(c->w, c->rq, &f);
-		return 0;
-	}
-	if (status == FRAME_OK || status == FRAME_INVALID)
+	if (status != FRAME_GONE)
 		record_process(c->w, EVENT_CHILD_VIOLATION, "op child",
 			       "malformed reply");
-	frame_close_fds(&f);
-	fail(c, "the operation ended without a result");
+	if (c->rq)
+		fail(c, "the operation ended without a result");
+	else
+		child_forget(c);
 	return 0;
 }
 
@@ -139,8 +157,10 @@ static void child_exited(struct child *child, int code, int status)
 	/* It ended between two frames; what it sent is still in the socket. */
 	while (c->rq)
 		child_reply(&c->reply, EPOLLIN);
-	drop_socket(c);
+	child_forget(c);
 	c->w->children--;
+	c->w->looking -= c->looks;
+	c->w->leaving -= c->leaves;
 	free(c);
 }
 
@@ -160,6 +180,18 @@ static enum fork_side fork_op(struct worker *w, struct op_child *c, struct reque
 	return worker_fork(&c->child, &w->loop, &plan, child_exited);
 }
 
+static bool looks(uint32_t op)
+{
+	return sandbox_child_roles(op) & SC_ROLE(SANDBOX_LOOK);
+}
+
+static bool is_full(const struct worker *w, uint32_t op)
+{
+	/* Of a crowd of files that was closed a busy machine sees the end much later. */
+	return w->children - w->files - w->leaving >= CHILDREN_MAX ||
+	       w->leaving >= HANDLES_MAX || (looks(op) && w->looking >= LOOKING_MAX);
+}
+
 static bool start(struct worker *w, struct request *rq, const void *args)
 {
 	CLEANUP(close_p) int ours = -1;
@@ -168,7 +200,7 @@ static bool start(struct worker *w, struct request *rq, const void *args)
 	enum fork_side side;
 	int pair[2];
 
-	if (!c || w->children >= CHILDREN_MAX ||
+	if (!c || is_full(w, what(rq)) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return false;
 	ours = pair[0];
@@ -180,8 +212,10 @@ static bool start(struct worker *w, struct request *rq, const void *args)
 		return false;
 	c->w = w;
 	c->rq = rq;
+	c->looks = looks(what(rq));
 	rq->child = c;
 	w->children++;
+	w->looking += c->looks;
 	if (loop_add(&w->loop, &c->reply, ours, EPOLLIN, child_reply) < 0)
 		c->reply.fd = -1;
 	else

@@ -8,54 +8,12 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "ipc/body.h"
 #include "ipc/err.h"
 #include "ipc/memfd.h"
 #include "ipc/note.h"
 #include "worker/worker.h"
-
-/* A request's body, wherever it travelled. */
-struct body {
-	struct rbuf r;
-	void *map; /* to be unmapped, if it came in a memfd */
-	size_t map_len;
-};
-
-static void body_release(struct body *b)
-{
-	if (b->map)
-		munmap(b->map, b->map_len);
-	b->map = NULL;
-}
-
-/*
- * Map a large body. All seals, or the sender could change or cut it while we decode,
- * which would be a SIGBUS or two readings of one request.
- */
-static int body_map(int fd, struct body *b)
-{
-	off_t size = memfd_sealed_size(fd);
-
-	if (size <= 0 || size > REQUEST_BODY_MAX)
-		return -1;
-	b->map_len = (size_t)size;
-	b->map = mmap(NULL, b->map_len, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (b->map == MAP_FAILED) {
-		b->map = NULL;
-		return -1;
-	}
-	b->r = rbuf_of(b->map, b->map_len);
-	return 0;
-}
-
-static int body_open(struct frame *f, struct body *b)
-{
-	*b = (struct body){.r = rbuf_of(f->body, f->len)};
-	if (!(f->flags & FRAME_BODY_FD))
-		return 0;
-	return f->len ? -1 : body_map(f->fds[0], b);
-}
 
 /* ---- deciding ---- */
 
@@ -68,7 +26,11 @@ static void refuse(struct verdict *v, enum reason reason, enum err_class cls)
 
 void gate_decide(const struct worker *w, const struct asked *q, struct verdict *v)
 {
-	struct policy_question question = {.op = q->number, .args = q->args};
+	struct policy_question question = {
+		.op = q->number,
+		.args = q->args,
+		.object = q->object,
+	};
 
 	*v = (struct verdict){.allowed = true};
 	policy_decide(&w->policy, &question, &v->policy);
@@ -113,15 +75,23 @@ static void add_detail(const struct worker *w, const struct verdict *v, uint64_t
 			 policy_text(&w->policy, rule->name));
 }
 
-static void send_refusal(struct worker *w, const struct frame *f, const struct asked *q,
-			 const struct verdict *v, uint64_t serial)
+/* That a deny met these arguments alone would tell what they lead to. */
+static enum reason told(const struct worker *w, const struct verdict *v)
 {
-	struct err e;
+	const struct image_rule *rule = policy_rule(&w->policy, &v->policy);
 
-	err_set(&e, v->cls, "Command %s has been disabled: %s", q->op->name,
-		reason_text(v->reason));
-	add_detail(w, v, serial, &e);
-	send_error(w, f, &e);
+	return v->reason == REASON_EXPLICIT_DENY && rule && rule->n_constraints
+		       ? REASON_CONSTRAINT
+		       : v->reason;
+}
+
+/* The words of a refusal, into E. */
+static void refusal(const struct worker *w, const struct asked *q,
+		    const struct verdict *v, uint64_t serial, struct err *e)
+{
+	err_set(e, v->cls, "Command %s has been disabled: %s", q->op->name,
+		reason_text(told(w, v)));
+	add_detail(w, v, serial, e);
 }
 
 /*
@@ -147,39 +117,78 @@ static uint16_t fds_expected(const struct asked *q)
 	return n;
 }
 
-static void act(struct worker *w, const struct frame *f, const struct asked *q,
-		struct verdict *v, const struct msg_request_head *head,
-		const struct rbuf *args)
+/* Is what came beside the request as large as it says, and sealed? */
+static bool bulk_fits(const struct frame *f, const struct asked *q)
 {
-	uint64_t serial = ++w->last_serial;
+	uint64_t size;
+
+	if (!q->args || !schema_bulk(q->op->args, q->args, &size))
+		return true;
+	return memfd_sealed_size(f->fds[f->n_fds - 1]) == (off_t)size;
+}
+
+/* A slot for what was allowed, if its rate and the others leave one. */
+static struct request *take_slot(struct worker *w, const struct asked *q,
+				 struct verdict *v)
+{
 	struct request *rq = NULL;
 
-	if (v->allowed) {
-		/* Thaw and status are never too many. */
-		if (!(q->op->flags & OPF_FROZEN_OK) &&
-		    !rate_take(w, &v->policy, now_usec()))
-			refuse(v, REASON_RATE, ERR_GENERIC);
-		else
-			rq = request_begin(w, q->number, &v->policy);
-		if (v->allowed && !rq)
-			refuse(v, REASON_BUSY, ERR_GENERIC);
-	}
-	/* What changes the guest leaves a record, or is not done. */
-	if (record_decision(w, q, v, head, q->args ? args : NULL, serial) < 0 && rq &&
-	    q->op->flags & OPF_MUTATES && !(q->op->flags & OPF_FROZEN_OK)) {
-		request_drop(rq);
-		rq = NULL;
+	/* Thaw and status are never too many. */
+	if (!(q->op->flags & OPF_FROZEN_OK) && !rate_take(w, &v->policy, now_usec()))
+		refuse(v, REASON_RATE, ERR_GENERIC);
+	else
+		rq = request_begin(w, q->number, &v->policy);
+	if (v->allowed && !rq)
+		refuse(v, REASON_BUSY, ERR_GENERIC);
+	return rq;
+}
+
+/* A request's own words, and what they are about. */
+struct words {
+	struct msg_request_head head;
+	struct rbuf whole; /* head and arguments */
+	struct rbuf args;
+};
+
+/* Write the record. What changes the guest leaves one, or is not done. */
+static void record(struct worker *w, const struct asked *q, struct verdict *v,
+		   const struct words *words, uint64_t serial)
+{
+	if (record_decision(w, q, v, &words->head, q->args ? &words->args : NULL,
+			    serial) == 0)
+		return;
+	if (v->allowed && q->op->flags & OPF_MUTATES && !(q->op->flags & OPF_FROZEN_OK))
 		refuse(v, REASON_AUDIT, ERR_GENERIC);
-	}
-	if (!rq) {
-		send_refusal(w, f, q, v, serial);
+}
+
+static void act(struct worker *w, struct frame *f, const struct asked *q,
+		struct verdict *v, const struct words *words)
+{
+	uint64_t serial = ++w->last_serial;
+	struct request *rq = v->allowed ? take_slot(w, q, v) : NULL;
+	bool later = rq && q->op->flags & OPF_OBJECT;
+	struct err e;
+
+	/* What it points to decides as well; only then is there a record. */
+	if (!later)
+		record(w, q, v, words, serial);
+	if (later && request_keep(rq, &words->whole) < 0)
+		refuse(v, REASON_BUSY, ERR_GENERIC);
+	if (!v->allowed) {
+		if (rq)
+			request_drop(rq);
+		refusal(w, q, v, serial, &e);
+		send_error(w, f, &e);
 		record_refused(w, q, v, serial);
 		return;
 	}
 	rq->serial = serial;
 	rq->id = f->request;
-	rq->session = head->session.v;
-	request_start(w, rq, q, &v->policy, args);
+	rq->session = words->head.session.v;
+	rq->rule = v->policy.rule;
+	if (schema_bulks(q->op->args, q->args))
+		rq->bulk_fd = TAKE_FD(f->fds[f->n_fds - 1]);
+	request_start(w, rq, q, &v->policy, &words->args);
 }
 
 static int handle(struct worker *w, struct frame *f, struct body *b)
@@ -189,8 +198,8 @@ static int handle(struct worker *w, struct frame *f, struct body *b)
 		.op = op_by_number(f->op),
 		.flags = f->flags,
 	};
-	struct msg_request_head head;
-	struct rbuf args, at;
+	struct words words = {.whole = b->r};
+	struct rbuf at;
 	struct verdict v;
 
 	/* Session commands end in the frontend, a part is ours, numbers only grow. */
@@ -198,9 +207,9 @@ static int handle(struct worker *w, struct frame *f, struct body *b)
 	    f->request <= w->last_id || f->generation > w->generation)
 		return -1;
 	w->last_id = f->request;
-	if (schema_get(&b->r, &schema_request_head, &w->arena, &head) < 0)
+	if (schema_get(&b->r, &schema_request_head, &w->arena, &words.head) < 0)
 		return -1;
-	args = at = b->r;
+	words.args = at = b->r;
 	if (f->flags & FRAME_BAD_ARGS) {
 		if (!rbuf_done(&at))
 			return -1;
@@ -212,7 +221,9 @@ static int handle(struct worker *w, struct frame *f, struct body *b)
 	if (f->n_fds != fds_expected(&q))
 		return -1;
 	gate_decide(w, &q, &v);
-	act(w, f, &q, &v, &head, &args);
+	if (v.allowed && !bulk_fits(f, &q))
+		return -1;
+	act(w, f, &q, &v, &words);
 	return 0;
 }
 
@@ -224,4 +235,106 @@ int gate_request(struct worker *w, struct frame *f)
 	if (body_open(f, &b) < 0)
 		return -1;
 	return handle(w, f, &b);
+}
+
+/* ---- deciding again ---- */
+
+static int kept_words(struct worker *w, const struct request *rq, struct asked *q,
+		      struct words *words)
+{
+	struct rbuf at = rbuf_of(rq->question.p, rq->question.len);
+
+	w->arena.len = 0;
+	*q = (struct asked){.number = rq->op, .op = op_by_number(rq->op)};
+	words->whole = at;
+	if (schema_get(&at, &schema_request_head, &w->arena, &words->head) < 0)
+		return -1;
+	words->args = at;
+	q->args = decode_args(w, q, &at);
+	return q->args ? 0 : -1;
+}
+
+int gate_kept(struct worker *w, const struct request *rq, struct asked *q)
+{
+	struct words words;
+
+	return kept_words(w, rq, q, &words);
+}
+
+/* What an op child says, within its bounds. */
+static bool object_of(const struct msg_found *found, struct policy_object *object)
+{
+	if (found->type.v < 0 || found->type.v > OBJECT_DIRECTORY || found->links.v < 0 ||
+	    found->links.v > LINKS_ANY)
+		return false;
+	*object = (struct policy_object){
+		.path = found->path,
+		.real = found->real,
+		.type = (enum object_type)found->type.v,
+		.links = (enum object_links)found->links.v,
+		.exists = found->exists.v,
+		.size = found->size.v,
+	};
+	return true;
+}
+
+/* Of a program, what no rule can allow: one that others can change; one too many. */
+static void decide_program(const struct worker *w, const struct policy_object *object,
+			   struct verdict *v)
+{
+	if (object->links == LINKS_ANY)
+		refuse(v, REASON_UNSAFE, ERR_GENERIC);
+	else if (program_full(w, &v->policy))
+		refuse(v, REASON_BUSY, ERR_GENERIC);
+}
+
+bool gate_found(struct worker *w, struct request *rq, const struct msg_found *found,
+		struct policy_answer *a)
+{
+	struct policy_object object;
+	struct words words;
+	struct verdict v;
+	struct asked q;
+	struct err e;
+
+	if (kept_words(w, rq, &q, &words) < 0 || !object_of(found, &object)) {
+		err_set(&e, ERR_GENERIC, "%s cannot be decided on", q.op->name);
+		request_fail(w, rq, &e);
+		return false;
+	}
+	q.object = &object;
+	gate_decide(w, &q, &v);
+	/* The frontend's mark was looked at when the request came. */
+	v.skew = false;
+	if (v.allowed && rq->op == OP_exec)
+		decide_program(w, &object, &v);
+	if (v.allowed && found->errnum.v) {
+		v.error = true;
+		v.reason = REASON_LOOKUP;
+	}
+	record(w, &q, &v, &words, rq->serial);
+	rq->undecided = false;
+	rq->rule = v.policy.rule;
+	*a = v.policy;
+	if (v.allowed)
+		return true;
+	refusal(w, &q, &v, rq->serial, &e);
+	request_refuse(w, rq, &e);
+	return false;
+}
+
+void gate_unfound(struct worker *w, struct request *rq)
+{
+	struct words words;
+	struct verdict v;
+	struct asked q;
+
+	if (kept_words(w, rq, &q, &words) < 0)
+		return;
+	gate_decide(w, &q, &v);
+	v.skew = false;
+	v.error = true;
+	v.reason = REASON_LOOKUP;
+	record(w, &q, &v, &words, rq->serial);
+	rq->undecided = false;
 }

@@ -137,6 +137,49 @@ static int new_inspector(struct worker *w, int sock)
 	return 0;
 }
 
+/* ---- the spawner ---- */
+
+int spawner_lost(struct worker *w, const char *why)
+{
+	if (why) {
+		record_process(w, EVENT_CHILD_VIOLATION, "spawner", why);
+		worker_log(w, "spawner: %s; it is replaced", why);
+	}
+	peer_close(&w->spawner);
+	programs_lost(w);
+	return 0;
+}
+
+static int spawner_frame(struct peer *p, struct frame *f)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, spawner);
+
+	if (f->type == FRAME_LOG) {
+		worker_log_for(w, "postern-spawner", f);
+		return 0;
+	}
+	return program_frame(w, f) < 0 ? spawner_lost(w, "illegal message") : 0;
+}
+
+static int spawner_gone(struct peer *p, enum frame_status why)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, spawner);
+
+	return spawner_lost(w, why == FRAME_INVALID ? "malformed frame" : NULL);
+}
+
+static int new_spawner(struct worker *w, int sock)
+{
+	if (w->had_spawner)
+		record_process(w, EVENT_CHILD_RESTART, "spawner", "started again");
+	w->had_spawner = true;
+	spawner_lost(w, NULL);
+	if (peer_open(&w->spawner, &w->loop, sock, spawner_frame, spawner_gone) < 0)
+		return -1;
+	programs_again(w);
+	return 0;
+}
+
 /* ---- the supervisor ---- */
 
 /*
@@ -186,18 +229,20 @@ static int launch_event(struct source *s, uint32_t events)
 		return -1; /* out of descriptors: a worker started anew has none yet */
 	if (what == LAUNCH_MSG_FRONTEND)
 		return new_frontend(w, TAKE_FD(fd));
+	if (what == LAUNCH_MSG_SPAWNER)
+		return new_spawner(w, TAKE_FD(fd));
 	return new_inspector(w, TAKE_FD(fd));
 }
 
 int launch_init(struct worker *w)
 {
-	w->frontend.source.fd = w->inspector.source.fd = -1;
+	w->frontend.source.fd = w->inspector.source.fd = w->spawner.source.fd = -1;
 	return loop_add(&w->loop, &w->launch, LAUNCH_FD_SOCKET, EPOLLIN, launch_event);
 }
 
-int launch_ready(struct worker *w)
+int launch_ready(struct worker *w, bool run)
 {
-	char byte = LAUNCH_MSG_READY;
+	char byte = run ? LAUNCH_MSG_READY_RUN : LAUNCH_MSG_READY;
 	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ipc/launch.h"
 #include "policy/source.h"
@@ -75,7 +76,14 @@ static int load_policy(struct worker *w, const struct settings *s)
 struct needs {
 	uint64_t caps;
 	uint32_t roles; /* of the filter */
+	bool spawner;
 };
+
+/* A part that no policy names is needed with its command. */
+static uint32_t part_of(uint32_t op)
+{
+	return op == OP_exec_find ? OP_exec : op;
+}
 
 static struct needs needs_of(const struct policy *p)
 {
@@ -84,7 +92,11 @@ static struct needs needs_of(const struct policy *p)
 	for (uint32_t n = OP_NONE; n < OP_MAX; n++) {
 		const struct op *op = op_by_number(n);
 
-		if (!op || !policy_may(p, n) || op->carrier != BY_CHILD)
+		if (!op || !policy_may(p, part_of(n)))
+			continue;
+		/* To ask for results alone there is none to ask. */
+		needs.spawner |= op->carrier == BY_SPAWNER && op->flags & OPF_MUTATES;
+		if (op->carrier != BY_CHILD)
 			continue;
 		needs.caps |= op->caps;
 		needs.roles |= sandbox_child_roles(n);
@@ -92,11 +104,31 @@ static struct needs needs_of(const struct policy *p)
 	return needs;
 }
 
+/* Without a supervisor that keeps it, it lives as long as we do. */
+static int open_state(struct worker *w)
+{
+	int fd = fcntl(LAUNCH_FD_STATE, F_GETFD) < 0 ? -1 : LAUNCH_FD_STATE;
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	struct state *s =
+		mmap(NULL, LAUNCH_STATE_SIZE, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	/* No child may reach into it. */
+	if (s == MAP_FAILED || madvise(s, LAUNCH_STATE_SIZE, MADV_DONTFORK) < 0)
+		return -1;
+	if (s->magic != STATE_MAGIC || s->last_handle < HANDLE_FIRST - 1)
+		*s = (struct state){STATE_MAGIC, HANDLE_FIRST - 1};
+	w->state = s;
+	close_p(&fd);
+	return 0;
+}
+
 static int prepare(struct worker *w)
 {
 	int audit_fd = fcntl(LAUNCH_FD_EXTRA, F_GETFD) < 0 ? -1 : LAUNCH_FD_EXTRA;
 
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
+	if (open_state(w) < 0)
+		return -1;
 	if (!w->arena.p || sys_init(&w->sys) < 0 || loop_init(&w->loop) < 0 ||
 	    launch_init(w) < 0 || requests_init(w) < 0)
 		return -1;
@@ -119,20 +151,21 @@ static int seal(const struct needs *needs)
 	return 0;
 }
 
-static int serve(struct worker *w, uint64_t caps)
+static int serve(struct worker *w, const struct needs *needs)
 {
 	int status;
 
 	/* Sealed, so that the writer is born with all that its successors will have. */
 	if (sink_start(&w->sink) < 0)
 		return EXIT_SYSTEM;
-	record_start(w, caps);
+	record_start(w, needs->caps);
 	if (w->verbose)
 		worker_log(w, "ready, policy %s", policy_base(&w->policy));
-	if (launch_ready(w) < 0)
+	if (launch_ready(w, needs->spawner) < 0)
 		return EXIT_PEER_GONE;
 	status = loop_run(&w->loop);
 	requests_stop(w);
+	handles_stop(w);
 	record_stop(w, status < 0 ? "failure of its own" : "the supervisor ended");
 	return status < 0 ? EXIT_SYSTEM : status;
 }
@@ -156,6 +189,9 @@ int main(int argc, char **argv)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ,
+	       SIG_IGN); /* an open file that may be so large: an error as well */
+	signal(SIGXFSZ, SIG_IGN); /* of an open file with a largest size: EFBIG */
 	w->verbose = settings.verbose;
 	if (prepare(w) < 0)
 		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
@@ -164,5 +200,5 @@ int main(int argc, char **argv)
 		return status;
 	needs = needs_of(&w->policy);
 	status = seal(&needs);
-	return status ? status : serve(w, needs.caps);
+	return status ? status : serve(w, &needs);
 }

@@ -9,14 +9,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ipc/jsonw.h"
 #include "ipc/note.h"
 #include "worker/worker.h"
+
+/* Of a path as the host wrote it, and as the kernel knows it. */
+#define REQUESTED_MAX 1024
+#define OPENED_MAX    4096
+
+static struct v_str cut(struct v_str s, size_t max)
+{
+	s.len = (uint32_t)min_size(s.len, max);
+	return s;
+}
 
 /* A sender's text as a value: bounded; the writer escapes it. */
 static struct v_str bounded(struct v_str s)
 {
-	s.len = (uint32_t)min_size(s.len, NOTE_TEXT_MAX);
-	return s;
+	return cut(s, NOTE_TEXT_MAX);
 }
 
 static void hex(const uint8_t *p, size_t len, char *out)
@@ -34,6 +44,8 @@ static const char *decision_name(const struct verdict *v)
 {
 	if (!v->allowed)
 		return "deny";
+	if (v->error)
+		return "error";
 	return v->policy.complained ? "complain" : "allow";
 }
 
@@ -86,6 +98,18 @@ static void put_args(struct msg_audit *r, const struct op *op, const struct rbuf
 		r->args_cut = V_BOOL(true);
 }
 
+static void put_file(struct msg_audit *r, const struct asked *q)
+{
+	const struct msg_file_open *open = q->args;
+
+	if (q->number != OP_file_open || !q->args)
+		return;
+	r->file_requested = cut(open->path, REQUESTED_MAX);
+	r->file_mode = open->mode.set ? bounded(open->mode) : v_str("r");
+	if (q->object)
+		r->file_opened = cut(q->object->path, OPENED_MAX);
+}
+
 int record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
 		    const struct msg_request_head *head, const struct rbuf *args,
 		    uint64_t serial)
@@ -104,6 +128,7 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 	};
 
 	put_args(&r, q->op, args, text);
+	put_file(&r, q);
 	r.policy_sha256 = v_str(w->policy_digest);
 	r.policy_mode = v_str(mode_name(w));
 	if (image)
@@ -113,7 +138,10 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 	if (v->skew)
 		r.skew = V_BOOL(true);
 	return audit_write(&w->audit, EVENT_DECISION, v->allowed && must(q->op), &r,
-			   "%s %s (%s, rule %s)", v->allowed ? "Allowed" : "Refused",
+			   "%s %s (%s, rule %s)",
+			   !v->allowed ? "Refused"
+			   : v->error  ? "Failed"
+				       : "Allowed",
 			   q->op->name, reason_name(v->reason), rule ? rule : "none");
 }
 
@@ -151,6 +179,91 @@ void record_complete(struct worker *w, const struct request *rq, const char *res
 	audit_write(&w->audit, EVENT_COMPLETE, must(op), &r, "%s ended: %s, %llu us%s",
 		    op->name, result, (unsigned long long)usec,
 		    rq->abandoned ? ", abandoned by its client" : "");
+}
+
+void record_file(struct worker *w, enum audit_event event, const struct handle *h,
+		 const char *result)
+{
+	struct msg_audit r = {
+		.request = V_U64(h->request),
+		.session = V_U64(h->session),
+		.result = v_str(result),
+		.handle = V_INT(h->number),
+	};
+
+	if (event == EVENT_FILE_CLOSE) {
+		r.bytes_read = V_U64(h->bytes_read);
+		r.bytes_written = V_U64(h->bytes_written);
+	}
+	audit_write(&w->audit, event, true, &r, "Handle %lld was %s: %s",
+		    (long long)h->number, event == EVENT_FILE_OPEN ? "opened" : "closed",
+		    result);
+}
+
+/* Arguments are recorded as they are (AUDIT.md); a long list is cut. */
+static struct v_str argv_text(const struct v_list *argv, uint8_t *buf, size_t size)
+{
+	struct wbuf text = wbuf_fixed(buf, size);
+	const struct v_str *arg = argv->v;
+
+	for (uint32_t i = 0; i < argv->n && !text.bad; i++) {
+		wbuf_text(&text, i ? ", " : "[");
+		jsonw_str(&text, arg[i].p, arg[i].len);
+	}
+	wbuf_text(&text, "]");
+	return (struct v_str){
+		.p = (const char *)buf, .len = (uint32_t)text.len, .set = true};
+}
+
+/* Under which name of the policy it ran; NULL: under none. */
+static const char *program_name(const struct policy *p, int32_t rule)
+{
+	const struct image_rule *r = rule < 0 ? NULL : &p->rules[rule];
+
+	for (uint32_t i = 0; r && i < r->n_constraints; i++) {
+		const struct image_constraint *c = &p->constraints[r->constraint + i];
+
+		if (c->key == KEY_EXEC_NAME)
+			return policy_text(p, p->values[c->value].text);
+	}
+	return NULL;
+}
+
+void record_exec_start(struct worker *w, const struct request *rq,
+		       const struct msg_spawn *spawn, const struct msg_spawned *got)
+{
+	uint8_t text[AUDIT_ARGS_MAX];
+	struct msg_audit r = {
+		.request = V_U64(rq->serial),
+		.session = V_U64(rq->session),
+		.exec_path = cut(spawn->path, OPENED_MAX),
+		.exec_argv = argv_text(&spawn->argv, text, sizeof(text)),
+		.exec_name = v_str(program_name(&w->policy, rq->rule)),
+		.exec_user = spawn->user.set ? bounded(spawn->user) : v_str("root"),
+		.exec_pid = V_INT(got->pid.v),
+		.exec_unit = cut(got->unit, REQUESTED_MAX),
+	};
+
+	audit_write(&w->audit, EVENT_EXEC_START, true, &r, "Program %.*s runs as %lld",
+		    (int)r.exec_path.len, r.exec_path.p, (long long)got->pid.v);
+}
+
+void record_exec_exit(struct worker *w, const struct program *p,
+		      const struct msg_ended *end)
+{
+	struct msg_audit r = {
+		.request = V_U64(p->request),
+		.exec_pid = V_INT(p->pid),
+		.exit_code = end->exitcode,
+		.signal = end->signal,
+		.timed_out = end->timed_out,
+		.out_bytes = end->out_bytes,
+		.out_truncated = end->truncated,
+	};
+
+	audit_write(&w->audit, EVENT_EXEC_EXIT, true, &r, "Program %lld ended by %s %lld",
+		    (long long)p->pid, end->signal.set ? "signal" : "status",
+		    (long long)(end->signal.set ? end->signal.v : end->exitcode.v));
 }
 
 int record_session(struct worker *w, struct frame *f)

@@ -47,6 +47,7 @@ struct request *request_begin(struct worker *w, uint32_t number,
 		*rq = (struct request){
 			.op = number,
 			.began_usec = now_usec(),
+			.bulk_fd = -1,
 			.limit_ms = limit_of(w, number, a),
 		};
 		rq->deadline_ms = now_ms() + rq->limit_ms;
@@ -57,7 +58,17 @@ struct request *request_begin(struct worker *w, uint32_t number,
 
 void request_drop(struct request *rq)
 {
-	*rq = (struct request){0};
+	wbuf_free(&rq->question);
+	close_p(&rq->bulk_fd);
+	*rq = (struct request){.bulk_fd = -1};
+}
+
+int request_keep(struct request *rq, const struct rbuf *body)
+{
+	rq->question = wbuf_growing(REQUEST_BODY_MAX);
+	wbuf_put(&rq->question, body->p, rbuf_left(body));
+	rq->undecided = true;
+	return rq->question.bad ? -1 : 0;
 }
 
 void request_start(struct worker *w, struct request *rq, const struct asked *q,
@@ -66,17 +77,22 @@ void request_start(struct worker *w, struct request *rq, const struct asked *q,
 	requests_arm(w);
 	if (q->op->carrier == BY_INSPECTOR)
 		ask_start(w, rq, a, args);
+	else if (q->op->carrier == BY_HANDLE)
+		handle_start(w, rq, q, args);
+	else if (q->op->carrier == BY_SPAWNER)
+		program_start(w, rq, q, a, args);
 	else
 		child_start(w, rq, q->args);
 }
 
 static void end(struct worker *w, struct request *rq, const char *result, int errnum)
 {
+	if (rq->undecided)
+		gate_unfound(w, rq);
 	record_complete(w, rq, result, errnum);
 	if (rq->child)
 		child_forget(rq->child);
-	wbuf_free(&rq->question);
-	*rq = (struct request){0};
+	request_drop(rq);
 	requests_arm(w);
 }
 
@@ -90,21 +106,23 @@ static void send_fragment(struct worker *w, const struct request *rq,
 		.flags = f->flags & (FRAME_MORE | FRAME_ERROR),
 		.body = f->body,
 		.len = f->len,
+		.n_fds = f->n_fds,
+		.fds = {f->fds[0], f->fds[1]},
 	};
 
 	if (!rq->abandoned)
 		peer_send(&w->frontend, &out);
 }
 
-void request_part(struct worker *w, struct request *rq, uint32_t part)
+void request_part(struct worker *w, struct request *rq, uint32_t part, const void *args)
 {
 	rq->part = part;
 	rq->deadline_ms = now_ms() + limit_ms(part);
 	requests_arm(w);
-	child_start(w, rq, NULL);
+	child_start(w, rq, args);
 }
 
-/* It is over: the question goes on, with what it gave or without. */
+/* It is over: the request goes on, with what it gave or without. */
 static void part_over(struct worker *w, struct request *rq, const uint8_t *p, size_t len)
 {
 	if (rq->child)
@@ -113,7 +131,10 @@ static void part_over(struct worker *w, struct request *rq, const uint8_t *p, si
 	rq->part = OP_NONE;
 	rq->deadline_ms = now_ms() + rq->limit_ms;
 	requests_arm(w);
-	ask_more(w, rq, p, len);
+	if (rq->op == OP_exec)
+		program_found(w, rq, p, len);
+	else
+		ask_more(w, rq, p, len);
 }
 
 void request_reply(struct worker *w, struct request *rq, const struct frame *f)
@@ -126,6 +147,12 @@ void request_reply(struct worker *w, struct request *rq, const struct frame *f)
 		part_over(w, rq, f->body, whole ? f->len : 0);
 		return;
 	}
+	if (rq->op == OP_file_open && !(f->flags & FRAME_ERROR)) {
+		handle_opened(w, rq);
+		return;
+	}
+	if (rq->child && rq->child->handle)
+		handle_replied(w, rq, f);
 	rq->replied += f->len;
 	if (rq->replied > REPLY_BODY_MAX) {
 		err_set(&e, ERR_GENERIC, "the result of %s is too large",
@@ -148,7 +175,7 @@ void request_failed(struct worker *w, struct request *rq, const struct err *e)
 		request_fail(w, rq, e);
 }
 
-void request_fail(struct worker *w, struct request *rq, const struct err *e)
+static void send_error(struct worker *w, struct request *rq, const struct err *e)
 {
 	uint8_t buf[ERR_BODY_MAX];
 	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
@@ -160,7 +187,25 @@ void request_fail(struct worker *w, struct request *rq, const struct err *e)
 			      .body = body.p,
 			      .len = (uint32_t)body.len,
 		      });
+}
+
+void request_fail(struct worker *w, struct request *rq, const struct err *e)
+{
+	send_error(w, rq, e);
 	end(w, rq, "failed", e->errnum);
+}
+
+void request_refuse(struct worker *w, struct request *rq, const struct err *e)
+{
+	send_error(w, rq, e);
+	end(w, rq, "refused", 0);
+}
+
+void request_done(struct worker *w, struct request *rq, const struct wbuf *body)
+{
+	send_fragment(w, rq,
+		      &(struct frame){.body = body->p, .len = (uint32_t)body->len});
+	end(w, rq, "ok", 0);
 }
 
 void request_abandon(struct worker *w, uint32_t id)
@@ -223,7 +268,8 @@ static int deadline(struct timer *t)
 			continue;
 		err_set(&e, ERR_GENERIC, "%s did not finish within %g s",
 			op_by_number(rq->op)->name, (double)rq->limit_ms / 1000);
-		late_inspector |= rq->asked > 0;
+		late_inspector |=
+			rq->asked && op_by_number(rq->op)->carrier == BY_INSPECTOR;
 		request_failed(w, rq, &e);
 	}
 	/* It would answer a question that no longer stands; its successor is clean. */

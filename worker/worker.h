@@ -29,7 +29,44 @@ struct op_child {
 	struct child child;
 	struct source reply; /* socket on which it answers; owned */
 	struct worker *w;
-	struct request *rq; /* NULL once its request has ended */
+	struct request *rq;    /* what it works at; NULL once that has ended */
+	struct handle *handle; /* the open file that it is, or NULL */
+	bool looks;            /* it may hang in a file system that hangs */
+	bool leaves;           /* it has closed its file, and cannot hang any more */
+};
+
+/* Files open at the same time: at the most, and if the policy does not say. */
+#define HANDLES_MAX     1024
+#define HANDLES_DEFAULT 64
+
+/* What outlives us: a page that the supervisor keeps for the next worker. */
+#define STATE_MAGIC  0x3174736e72747370ull
+#define HANDLE_FIRST 1000 /* as the reference counts (protocol 3.8) */
+struct state {
+	uint64_t magic;
+	int64_t last_handle; /* the highest number that was ever given */
+};
+
+/* An open file. */
+struct handle {
+	int64_t number; /* as the client knows it; 0: the slot is free */
+	struct op_child *child;
+	uint64_t request; /* that opened it, as in the records */
+	uint64_t session;
+	uint64_t bytes_read, bytes_written;
+};
+
+/* Programs known at the same time: running, or with a result that nobody has fetched. */
+#define PROGRAMS_MAX       256
+#define CONCURRENT_DEFAULT 32
+
+/* A program that the spawner runs or ran. */
+struct program {
+	int64_t pid;      /* 0: the slot is free */
+	uint64_t request; /* that started it, as in the records */
+	uint64_t began;   /* counts up: the oldest has the least */
+	int32_t rule;     /* by which it was allowed */
+	bool ended;
 };
 
 /* A request that was allowed and is being carried out. */
@@ -45,13 +82,20 @@ struct request {
 	bool abandoned; /* nobody waits for the reply */
 	size_t replied; /* bytes of result passed on so far */
 
-	struct op_child *child; /* BY_CHILD */
+	struct op_child *child; /* BY_CHILD, BY_HANDLE */
 
-	/* BY_INSPECTOR: kept to be asked once more, should the inspector die of it */
+	/* BY_INSPECTOR, BY_SPAWNER */
 	uint32_t part;  /* operation whose result is asked along; its child runs first */
 	uint32_t asked; /* number of the question; 0: not asked yet */
 	uint32_t tries;
-	struct wbuf question; /* arguments, then what the part gave */
+	/*
+	 * Kept to be asked once more, should the inspector die of it: arguments, then
+	 * what the part gave. Of what is decided on again: the request as it came.
+	 */
+	struct wbuf question;
+	bool undecided; /* allowed so far; what it points to was not looked at yet */
+	int32_t rule;   /* by which it was allowed in the end */
+	int bulk_fd;    /* content that came along: a sealed memfd, or -1 */
 };
 
 /* State of the freeze; decides which operations the gate lets through. */
@@ -75,8 +119,10 @@ struct worker {
 	struct source launch; /* socket to the supervisor */
 	struct peer frontend;
 	struct peer inspector;
-	bool had_frontend; /* one was there before: the next is a restart */
+	struct peer spawner; /* there only if the policy can need it */
+	bool had_frontend;   /* one was there before: the next is a restart */
 	bool had_inspector;
+	bool had_spawner;
 
 	struct policy policy;
 	int policy_fd; /* sealed memfd of the image */
@@ -97,7 +143,14 @@ struct worker {
 	uint64_t last_serial; /* of the records */
 	uint32_t last_asked;
 	struct request requests[REQUESTS_MAX];
-	uint32_t children; /* op children not reaped yet */
+	uint32_t children; /* op children not reaped yet, */
+	uint32_t looking;  /* of these, who may hang in a file system, */
+	uint32_t files;    /* who is an open file, */
+	uint32_t leaving;  /* and who was one */
+	struct handle handles[HANDLES_MAX];
+	struct state *state;
+	struct program programs[PROGRAMS_MAX];
+	uint64_t last_program;
 	struct timer limit;
 	enum fs_state fs;
 
@@ -128,11 +181,13 @@ struct asked {
 	const struct op *op;
 	const void *args; /* NULL with FRAME_BAD_ARGS */
 	uint16_t flags;
+	const struct policy_object *object; /* NULL: not looked for yet */
 };
 
 struct verdict {
 	bool allowed;
-	bool skew; /* the frontend's copy said otherwise */
+	bool skew;  /* the frontend's copy said otherwise */
+	bool error; /* allowed, but it is not there or cannot be looked at */
 	enum err_class cls;
 	struct policy_answer policy;
 	enum reason reason;
@@ -140,6 +195,17 @@ struct verdict {
 
 /* State, then policy on the typed request, then what this build can do. No effect. */
 void gate_decide(const struct worker *w, const struct asked *q, struct verdict *v);
+
+/*
+ * Decide again on RQ, by what was found where it points, and record that. True: it may go
+ * on, by A. False: it has ended.
+ */
+bool gate_found(struct worker *w, struct request *rq, const struct msg_found *found,
+		struct policy_answer *a);
+/* Record that RQ ended before anything was found. */
+void gate_unfound(struct worker *w, struct request *rq);
+/* What RQ asked for, from what was kept of it, in the arena. 0 or -1. */
+int gate_kept(struct worker *w, const struct request *rq, struct asked *q);
 
 /* ---- rate.c ---- */
 
@@ -155,6 +221,9 @@ struct request *request_begin(struct worker *w, uint32_t number,
 /* Take a slot back in which nothing was started. */
 void request_drop(struct request *rq);
 
+/* Keep its BODY, as it came, to be decided on again. 0, or -1: no memory. */
+int request_keep(struct request *rq, const struct rbuf *body);
+
 /* Hand it to whoever carries it out. Ends it at once if that fails. */
 void request_start(struct worker *w, struct request *rq, const struct asked *q,
 		   const struct policy_answer *a, const struct rbuf *args);
@@ -168,9 +237,15 @@ void request_fail(struct worker *w, struct request *rq, const struct err *e);
 /* What it was doing failed: go on without if that was a part, else request_fail. */
 void request_failed(struct worker *w, struct request *rq, const struct err *e);
 
-/* Carry out PART, an operation of flag OPF_PART, then ask the inspector with its result.
+/* RQ was refused after all, for the reason in E. It is over. */
+void request_refuse(struct worker *w, struct request *rq, const struct err *e);
+
+/* It ended well, with BODY as its result. */
+void request_done(struct worker *w, struct request *rq, const struct wbuf *body);
+
+/* Carry out PART, an operation of flag OPF_PART, with ARGS; then go on with its result.
  */
-void request_part(struct worker *w, struct request *rq, uint32_t part);
+void request_part(struct worker *w, struct request *rq, uint32_t part, const void *args);
 
 /* The client of ID no longer waits. Unknown numbers are fine: its reply is on the way. */
 void request_abandon(struct worker *w, uint32_t id);
@@ -207,12 +282,49 @@ void child_start(struct worker *w, struct request *rq, const void *args);
 /* The request is over: a child that still works at it is killed. */
 void child_forget(struct op_child *c);
 
+/* ---- handles.c: open files ---- */
+
+/* Have RQ done by the op child that is the file it names. */
+void handle_start(struct worker *w, struct request *rq, const struct asked *q,
+		  const struct rbuf *args);
+/* May RQ's file stay open? Else RQ has ended. */
+bool handle_room(struct worker *w, struct request *rq);
+/* What the rules of A say of the file that is opened. The text is the policy's. */
+void handle_limits(const struct policy *p, const struct policy_answer *a,
+		   struct msg_may_open *may);
+/* RQ's child has opened its file: it stays, and RQ ends. */
+void handle_opened(struct worker *w, struct request *rq);
+/* RQ, an operation on a file, was answered with F. */
+void handle_replied(struct worker *w, struct request *rq, const struct frame *f);
+/* The file that child C is, is no more. HOW: as the record says it. */
+void handle_gone(struct op_child *c, const char *how);
+/* We end, and with us all files. */
+void handles_stop(struct worker *w);
+
+/* ---- programs.c: the spawner ---- */
+
+void program_start(struct worker *w, struct request *rq, const struct asked *q,
+		   const struct policy_answer *a, const struct rbuf *args);
+/* RQ's program was looked for: LEN bytes of msg_found at P; none: that failed. */
+void program_found(struct worker *w, struct request *rq, const uint8_t *p, size_t len);
+/* Are there as many programs as there may be? */
+bool program_full(const struct worker *w, const struct policy_answer *a);
+/* A frame of the spawner. 0, or -1: it broke the rules. */
+int program_frame(struct worker *w, struct frame *f);
+/* A new spawner is there: it gets what waits. */
+void programs_again(struct worker *w);
+/* The spawner is gone, and what it knew of its programs. */
+void programs_lost(struct worker *w);
+
 /* ---- launch.c: the supervisor ---- */
 
 int launch_init(struct worker *w);
-int launch_ready(struct worker *w);
+/* Say that we are ready; RUN: and that we need the spawner. 0 or -1. */
+int launch_ready(struct worker *w, bool run);
 /* Have the inspector replaced; WHY: the rule it broke, or NULL. Returns 0. */
 int inspector_lost(struct worker *w, const char *why);
+/* The same for the spawner. */
+int spawner_lost(struct worker *w, const char *why);
 
 /* ---- records.c ---- */
 
@@ -230,6 +342,12 @@ void record_complete(struct worker *w, const struct request *rq, const char *res
 		     int errnum);
 /* 0, or -1: F is no session note. */
 int record_session(struct worker *w, struct frame *f);
+void record_file(struct worker *w, enum audit_event event, const struct handle *h,
+		 const char *result);
+void record_exec_start(struct worker *w, const struct request *rq,
+		       const struct msg_spawn *spawn, const struct msg_spawned *got);
+void record_exec_exit(struct worker *w, const struct program *p,
+		      const struct msg_ended *end);
 void record_process(struct worker *w, enum audit_event event, const char *process,
 		    const char *detail);
 

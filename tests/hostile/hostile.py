@@ -335,7 +335,7 @@ class Worker:
         for fd in spare:
             os.close(fd)
         self.peers = []
-        assert self.launch.recv(1) == b"r", self.stderr()
+        assert self.launch.recv(1) in (b"r", b"R"), self.stderr()
         self.writer = children(self.pid)
 
     @property
@@ -361,6 +361,10 @@ class Worker:
 
     def inspector(self, greet=True):
         return self._peer(b"i", greet)
+
+    def spawner(self):
+        """A new spawner; greeted, as it waits for nothing else."""
+        return self._peer(b"s", True)
 
     def violation(self, packet, fds=(), greet=True):
         """A new frontend sends PACKET and is thrown out; what it was sent before."""

@@ -18,6 +18,8 @@ from agent import Agent, build_dir, children, comm, descendants, helper, status,
 
 IS_ROOT = os.geteuid() == 0
 CAP_SYS_ADMIN = 1 << 21
+# And to read, write, make and give away any file: CHOWN, DAC_OVERRIDE, READ_SEARCH, FOWNER.
+CAPS_LEGACY = CAP_SYS_ADMIN | 0xf
 KILLED = -signal.SIGSYS
 
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -141,14 +143,14 @@ def test_no_capabilities():
 
 
 def test_the_worker_keeps_what_its_policy_can_need():
-    """Of `legacy` that is, in this build, what the test operation test-act names."""
+    """Of `legacy` that is, in this build, what the health of disks and open files need."""
     if not IS_ROOT:
         tap.skip("needs root, to have capabilities to keep")
     with Agent(profile="legacy", testops=True) as a:
         start = a.wait_record(lambda r: r["POSTERN_EVENT"] == "start")
-        assert start["POSTERN_PRIVILEGES"] == f"caps={CAP_SYS_ADMIN:x}", start
+        assert start["POSTERN_PRIVILEGES"] == f"caps={CAPS_LEGACY:x}", start
         family = Family(a)
-        one = CAP_SYS_ADMIN
+        one = CAPS_LEGACY
         assert family.caps("worker") == [0, one, one, one, 0], family.caps("worker")
         assert family.caps("writer") == [0, 0, 0, one, 0], family.caps("writer")
         for name in ("frontend", "inspector"):
@@ -250,15 +252,17 @@ TABLE = {
     "supervisor": {
         0: "/dev/null", 1: "stderr", 2: "stderr",  # the caller's
         3: "audit",
-        4: "worker's program", 5: "inspector's program", 6: "frontend's program",
-        7: "anon_inode:[eventpoll]",
-        **{n: "anon_inode:[timerfd]" for n in range(8, 12)},  # stop, and one per child
-        12: "anon_inode:[signalfd]",
-        13: "pidfile",
-        14: "seqpacket", 16: "anon_inode:[pidfd]",  # worker
-        15: "seqpacket", 18: "anon_inode:[pidfd]",  # inspector
-        17: "listener",
-        19: "seqpacket", 21: "anon_inode:[pidfd]",  # frontend
+        4: "worker's program", 5: "inspector's program", 6: "spawner's program",
+        7: "frontend's program",
+        8: "anon_inode:[eventpoll]",
+        **{n: "anon_inode:[timerfd]" for n in range(9, 14)},  # stop, and one per child
+        14: "anon_inode:[signalfd]",
+        15: "pidfile",
+        16: "/memfd:postern-state",
+        17: "seqpacket", 19: "anon_inode:[pidfd]",  # worker
+        18: "seqpacket", 21: "anon_inode:[pidfd]",  # inspector
+        20: "listener",
+        22: "seqpacket", 24: "anon_inode:[pidfd]",  # frontend
     },
 }
 
@@ -270,7 +274,7 @@ def check_descriptors(name):
         family = Family(a, c)
         names = {a.stderr_path: "stderr", a.audit_path: "audit",
                  os.path.join(a.dir, "postern.pid"): "pidfile"}
-        for program in ("frontend", "inspector", "worker"):
+        for program in ("frontend", "inspector", "spawner", "worker"):
             path = os.path.realpath(os.path.join(build_dir(), f"postern-{program}"))
             names[path] = f"{program}'s program"
         got = descriptors(family.pids[name], names)

@@ -149,7 +149,7 @@ def test_programs_of_another_build():
         mixed = os.path.join(a.dir, "mixed")
         os.mkdir(mixed)
         for name, folder in (("worker", BUILD + "-testops"), ("frontend", BUILD),
-                             ("inspector", BUILD)):
+                             ("inspector", BUILD), ("spawner", BUILD)):
             shutil.copy(os.path.join(folder, f"postern-{name}"), mixed)
         os.chmod(a.dir, 0o755)
         err = os.path.join(a.dir, "err")

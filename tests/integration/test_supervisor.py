@@ -15,7 +15,7 @@ import time
 import tty
 
 import tap
-from agent import PATIENCE, PROGRAMS, build_dir, free_uids, helper, wait_until
+from agent import INSTALLED, PATIENCE, PROGRAMS, build_dir, free_uids, helper, wait_until
 
 POSTERN = os.path.abspath(os.path.join(build_dir(), "postern"))
 IS_ROOT = os.geteuid() == 0
@@ -43,7 +43,7 @@ class Stage:
         for folder in (self.programs, self.ctl):
             os.mkdir(folder)
         os.chmod(self.ctl, 0o777)
-        for name in PROGRAMS.values():
+        for name in INSTALLED.values():
             shutil.copy(helper("integration/fake_program"),
                         os.path.join(self.programs, name))
         with open(os.path.join(self.ctl, "log"), "wb"):
@@ -167,7 +167,8 @@ def test_descriptors_of_each_program():
     with Stage() as s:
         s.play(pass_fds=(extra, high))
         pids = s.running()
-        want = {"worker": {**null, 2: s.stderr_path, 3: "socket", 4: s.audit},
+        want = {"worker": {**null, 2: s.stderr_path, 3: "socket", 4: s.audit,
+                           5: "/memfd:postern-state (deleted)"},
                 "frontend": {**null, 3: "socket", 4: "socket"},
                 "inspector": {**null, 3: "socket"}}
         wait_until(lambda: sum("got" in event for _, _, event in s.log()) == 2, "sockets")

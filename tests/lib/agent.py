@@ -36,6 +36,8 @@ PATIENCE = 30.0 if VARIANT == "asan" else 15.0
 
 PROGRAMS = {"frontend": "postern-frontend", "worker": "postern-worker",
             "inspector": "postern-inspector"}
+# What stands beside the supervisor, run or not.
+INSTALLED = {**PROGRAMS, "spawner": "postern-spawner"}
 
 
 def build_dir(testops=False):
@@ -330,7 +332,7 @@ class Agent:
             for pid in [self.process.pid] + descendants(self.process.pid):
                 _kill(pid)
             self.process.wait()
-            wait_until(lambda: not self._left([]), "orphans to die", 5)
+            wait_until(lambda: not self._left([]), "orphans to die", 15)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def _left(self, family):
@@ -366,14 +368,14 @@ class Agent:
         return self.process.pid
 
     def pids(self, program):
-        """Pids that run PROGRAM ("frontend", "worker", "inspector"); an op child counts
-        as a worker, and comes after it."""
-        name = PROGRAMS[program][:15]
+        """Pids that run PROGRAM ("frontend", "worker", "inspector", "spawner"); an op child
+        counts as a worker, and comes after it."""
+        name = INSTALLED[program][:15]
         return [p for p in descendants(self.pid) if comm(p) == name]
 
     def child(self, program):
         """The supervisor's child that runs PROGRAM; waits for it after a restart."""
-        name = PROGRAMS[program][:15]
+        name = INSTALLED[program][:15]
         return wait_until(lambda: next((p for p in children(self.pid)
                                         if comm(p) == name and not is_zombie(p)), None),
                           f"a {program}")

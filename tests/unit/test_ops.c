@@ -31,7 +31,7 @@ static const struct {
 	{5, "guest-set-time", WRITES},
 	{6, "guest-info", FROZEN},
 	{7, "guest-shutdown", WRITES | NO_REPLY},
-	{8, "guest-file-open", WRITES},
+	{8, "guest-file-open", WRITES | OPF_OBJECT},
 	{9, "guest-file-close", WRITES},
 	{10, "guest-file-read", 0},
 	{11, "guest-file-write", WRITES},
@@ -55,7 +55,7 @@ static const struct {
 	{29, "guest-set-memory-blocks", WRITES},
 	{30, "guest-get-memory-block-info", 0},
 	{31, "guest-exec-status", 0},
-	{32, "guest-exec", WRITES},
+	{32, "guest-exec", WRITES | OPF_OBJECT},
 	{33, "guest-get-host-name", 0},
 	{34, "guest-get-users", 0},
 	{35, "guest-get-timezone", 0},
@@ -107,7 +107,7 @@ static void no_others(void **state)
 	assert_int_equal(op_by_name("test-sleep", 10), OP_NONE);
 #endif
 	assert_null(op_by_number(OP_NONE));
-	assert_null(op_by_number(46));
+	assert_null(op_by_number(47));
 	assert_null(op_by_number(OP_MAX));
 	assert_null(op_by_number(UINT32_MAX));
 }

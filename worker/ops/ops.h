@@ -20,6 +20,8 @@
 #define CHILD_DECL_BY_NOBODY(tag)
 #define CHILD_DECL_BY_FRONTEND(tag)
 #define CHILD_DECL_BY_INSPECTOR(tag)
+#define CHILD_DECL_BY_HANDLE(tag)
+#define CHILD_DECL_BY_SPAWNER(tag)
 #define CHILD_DECL(tag, number, name, args, result, carrier, ...) \
 	CHILD_DECL_##carrier(tag)
 OP_TABLE(CHILD_DECL)

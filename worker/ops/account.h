@@ -1,0 +1,25 @@
+/*
+ * worker/ops/account.h - names of local accounts as numbers
+ *
+ * Runs in:   op children of the worker
+ * Input:     names of the policy; /etc/passwd and /etc/group
+ * May touch: these two files
+ * Must not:  load a module of the name service: its code would be ours
+ */
+#ifndef POSTERN_WORKER_OPS_ACCOUNT_H
+#define POSTERN_WORKER_OPS_ACCOUNT_H
+
+#include <sys/types.h>
+
+#include "ipc/err.h"
+#include "ipc/sys.h"
+#include "ipc/schema.h"
+
+/*
+ * `user:group`, `user` (with that user's group) or `:group`, each a local name or a
+ * number, as uid and gid; none at all is root. 0, or -1 with E.
+ */
+int account_owner(const struct sys *sys, const struct v_str *owner, uid_t *uid,
+		  gid_t *gid, struct err *e);
+
+#endif

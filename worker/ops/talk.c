@@ -1,0 +1,63 @@
+/*
+ * worker/ops/talk.c - an op child's side of its socket
+ *
+ * Runs in:   op children of the worker
+ * Input:     frames of the worker
+ * May touch: the reply socket
+ * Must not:  outlive the worker's interest: a socket that ends, ends the child
+ */
+#include "worker/ops/talk.h"
+
+#include <poll.h>
+
+#include "ipc/launch.h"
+#include "worker/fork.h"
+
+static void wait_for(short events)
+{
+	poll(&(struct pollfd){.fd = CHILD_FD_FIRST, .events = events}, 1, -1);
+}
+
+void talk_send(const struct frame *f)
+{
+	while (frame_send(CHILD_FD_FIRST, f) == FRAME_AGAIN)
+		wait_for(POLLOUT);
+}
+
+void talk_receive(uint8_t *buf, struct frame *f)
+{
+	enum frame_status status;
+
+	while ((status = frame_recv(CHILD_FD_FIRST, buf, f)) == FRAME_AGAIN)
+		wait_for(POLLIN);
+	if (status != FRAME_OK)
+		_exit(EXIT_PEER_GONE);
+}
+
+void talk_result(uint32_t op, uint16_t flags, const struct wbuf *body)
+{
+	size_t sent = 0;
+
+	do {
+		size_t part = min_size(body->len - sent, FRAME_BODY_MAX);
+		bool more = sent + part < body->len;
+
+		talk_send(&(struct frame){
+			.type = FRAME_REPLY,
+			.op = (uint16_t)op,
+			.flags = (uint16_t)(flags | (more ? FRAME_MORE : 0)),
+			.body = part ? body->p + sent : NULL,
+			.len = (uint32_t)part,
+		});
+		sent += part;
+	} while (sent < body->len);
+}
+
+void talk_error(uint32_t op, const struct err *e)
+{
+	uint8_t buf[ERR_BODY_MAX];
+	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
+
+	err_put(&body, e);
+	talk_result(op, FRAME_ERROR, &body);
+}
