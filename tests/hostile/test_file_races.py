@@ -1,0 +1,335 @@
+#!/usr/bin/python3
+# run: limit 600
+"""What stands under a path is changed while the agent looks for it, opens it and works on
+it (A4 of the design): by a link, a rename, a hard link, a mount. What was decided on is
+what is acted on: nothing outside the rule is ever read, made, cut or changed.
+
+Each test is one way of changing it, done in a tight loop by tests/hostile/flip.c while a
+client opens the path in every mode. The rule allows what lies below IN, and OUT is
+outside. OUT is watched (inotify): a single open, read, write or new name there, be it
+undone at once, is a failure; and so is a byte of it in a reply. Each test asserts that
+its race took place: that opens met the inside, and that opens were refused.
+
+It all happens on a tmpfs in a mount namespace of the test, in which the agent runs too.
+"""
+# pylint: disable=missing-function-docstring
+import base64
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+
+import scratch
+import tap
+from agent import Agent, helper
+
+# All tests together try this often where it counts; elsewhere the ways are just gone.
+TRIES = 100000 if os.environ.get("POSTERN_ONCE") else 4000
+BATCH = 32  # requests that are sent without waiting for a reply
+
+# /run is a new file system of the test, and root's all the way.
+IN, OUT = "/run/in", "/run/out"
+INSIDE, SECRET = b"inside\n", b"secret\n"
+SECRET_FILE = f"{OUT}/f"
+
+READ = ["r"]
+CHANGE = ["r+", "w", "a", "w+", "a+"]
+ALL = READ * 3 + CHANGE
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+# ---- the place ----------------------------------------------------------------------
+
+def write(path, content):
+    with open(path, "wb") as f:
+        f.write(content)
+
+
+@contextlib.contextmanager
+def place():
+    """A new IN and OUT; every directory on the way is root's."""
+    with scratch.namespaces():
+        os.makedirs(IN)
+        os.makedirs(OUT)
+        write(SECRET_FILE, SECRET)
+        yield
+
+
+# ---- watching the outside -----------------------------------------------------------
+
+EVENTS = {0x1: "read", 0x2: "changed", 0x20: "opened", 0x100: "made", 0x200: "removed"}
+HEAD = struct.Struct("iIII")
+
+
+class Watch:
+    """Sees whatever is done to directories (and what is in them) and files. A file is
+    watched by itself, so whatever name it is opened by."""
+
+    def __init__(self, *paths):
+        self.fd = LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.names = {LIBC.inotify_add_watch(self.fd, p.encode(), sum(EVENTS)): p
+                      for p in paths}
+        assert self.fd >= 0 and min(self.names) >= 0, ctypes.get_errno()
+
+    def seen(self):
+        """A list of (path, what was done); empties it."""
+        found = []
+        while True:
+            try:
+                data = os.read(self.fd, 1 << 16)
+            except BlockingIOError:
+                return found
+            while data:
+                number, mask, _, size = HEAD.unpack_from(data)
+                name = data[HEAD.size:HEAD.size + size].rstrip(b"\0").decode()
+                words = [word for bit, word in EVENTS.items() if mask & bit]
+                found.append((self.names.get(number), name, words or hex(mask)))
+                data = data[HEAD.size + size:]
+
+    def close(self):
+        os.close(self.fd)
+
+
+def tree(top):
+    """All below TOP: kind and mode, owner, content."""
+    found = {}
+    for folder, folders, files in os.walk(top):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            st = os.lstat(path)
+            content = b""
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb") as f:
+                    content = f.read()
+            found[path] = (st.st_mode, st.st_uid, st.st_gid, content)
+    return found
+
+
+# ---- changing -----------------------------------------------------------------------
+
+class Flip:
+    """The steps of one round, over and over until the end of the block."""
+
+    def __init__(self, *steps):
+        words = [word for step in steps for word in step]
+        self.process = subprocess.Popen([helper("hostile/flip"), *words],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.rounds = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.rounds = int(self.process.communicate()[0])
+        assert self.process.returncode == 0
+
+
+# ---- the client ---------------------------------------------------------------------
+
+def policy(links):
+    return f"""[policy]
+base = none
+
+[rule "inside"]
+effect = allow
+command = @file-read ; @file-write
+path-beneath = {IN}
+open-mode = read ; create ; replace ; append ; update
+follow-symlinks = {links}
+"""
+
+
+class Opener:
+    """An agent with that policy, and a client that opens PATHS in MODES."""
+
+    def __init__(self, links):
+        self.root = tempfile.mkdtemp(prefix="postern-policy-")
+        os.chmod(self.root, 0o755)
+        os.makedirs(f"{self.root}/etc/postern", 0o755)
+        write(f"{self.root}/etc/postern/policy.conf", policy(links).encode())
+        self.met = self.refused = self.missed = 0
+
+    def __enter__(self):
+        self.agent = Agent(profile=None, args=["--policy-root", self.root])
+        self.agent.__enter__()
+        self.client = self.agent.client()
+        return self
+
+    def __exit__(self, *trouble):
+        self.client.close()
+        try:
+            self.agent.__exit__(*trouble)
+        finally:
+            shutil.rmtree(self.root)
+
+    def _ask(self, requests):
+        self.client.send(b"".join(json.dumps({"execute": f"guest-file-{name}",
+                                              "arguments": arguments}).encode() + b"\n"
+                                  for name, arguments in requests))
+        return [json.loads(line) for line in self.client.recv_replies(len(requests))]
+
+    def _use(self, handles):
+        """Read where that can be, write where that can be, close. Writing keeps content
+        what it was, so that whoever reads it next can tell inside from outside."""
+        requests = []
+        for handle, mode in handles:
+            if mode != "w" and mode != "a":
+                requests.append(("read", {"handle": handle}))
+            if mode != "r":
+                requests.append(("write", {"handle": handle, "buf-b64":
+                                           base64.b64encode(INSIDE).decode()}))
+            requests.append(("close", {"handle": handle}))
+        for (name, _), reply in zip(requests, self._ask(requests)):
+            assert "return" in reply, (name, reply)
+            if name == "read":
+                content = base64.b64decode(reply["return"]["buf-b64"])
+                assert not content.replace(INSIDE, b""), content[:200]
+
+    def attempts(self, count, tries):
+        """COUNT times the next of TRIES, which are (path, mode)."""
+        tries = itertools.cycle(tries)
+        for done in range(0, count, BATCH):
+            batch = [next(tries) for _ in range(min(BATCH, count - done))]
+            handles = []
+            for (_, mode), reply in zip(batch, self._ask(
+                    [("open", {"path": p, "mode": m}) for p, m in batch])):
+                if "return" in reply:
+                    handles.append((reply["return"], mode))
+                    self.met += 1
+                elif "not allowed" in reply["error"]["desc"]:
+                    self.refused += 1
+                else:
+                    self.missed += 1
+            if handles:
+                self._use(handles)
+
+
+def race(share, links, tries, *steps, watch=()):
+    """SHARE (of 100) of all tries at TRIES while STEPS go on: OUT is not touched, nor is
+    what else WATCH names."""
+    count = TRIES * share // 100
+    before = tree(OUT)
+    with Opener(links) as o:
+        seen = Watch(OUT, SECRET_FILE, *watch)
+        with Flip(*steps) as flip:
+            o.attempts(count, tries)
+        done = seen.seen()
+        seen.close()
+        print(f"# {count} tries: {o.met} met the inside, {o.refused} were refused, "
+              f"{o.missed} found nothing; {flip.rounds} rounds of changes")
+        assert not done, done[:20]
+        assert tree(OUT) == before
+        assert min(o.met, o.refused) > count // 200, "there was no race"
+        assert flip.rounds > count // 10, flip.rounds
+
+
+def both(paths, modes):
+    return list(itertools.product(paths, modes))
+
+
+# ---- links --------------------------------------------------------------------------
+
+def test_a_symbolic_link_to_a_file():
+    with place():
+        write(f"{IN}/good", INSIDE)
+        race(15, "yes", both([f"{IN}/f"], ALL),
+             ("symlink", f"{IN}/good", f"{IN}/t"), ("rename", f"{IN}/t", f"{IN}/f"),
+             ("symlink", SECRET_FILE, f"{IN}/t"), ("rename", f"{IN}/t", f"{IN}/f"))
+
+
+def test_a_symbolic_link_to_a_directory():
+    with place():
+        os.mkdir(f"{IN}/sub")
+        write(f"{IN}/sub/f", INSIDE)
+        race(15, "yes", both([f"{IN}/d/f"], ALL) + both([f"{IN}/d/new"], CHANGE),
+             ("symlink", "sub", f"{IN}/t"), ("rename", f"{IN}/t", f"{IN}/d"),
+             ("symlink", "../out", f"{IN}/t"), ("rename", f"{IN}/t", f"{IN}/d"),
+             ("unlink", f"{IN}/sub/new"))
+
+
+def test_a_symbolic_link_where_a_file_is_to_be_made():
+    with place():
+        race(12, "yes", both([f"{IN}/new"], CHANGE),
+             ("unlink", f"{IN}/new"), ("symlink", f"{OUT}/new", f"{IN}/new"),
+             ("unlink", f"{IN}/new"), ("symlink", f"{SECRET_FILE}", f"{IN}/new"),
+             ("unlink", f"{IN}/new"), ("make", f"{IN}/new", INSIDE.decode()))
+
+
+def test_no_link_is_followed_where_the_rule_says_so():
+    """Not even to what may be opened by its own name."""
+    with place():
+        write(f"{IN}/other", INSIDE)
+        write(f"{IN}/good", INSIDE)
+        os.symlink("other", f"{IN}/f")
+        race(8, "no", both([f"{IN}/f"], ALL), ("swap", f"{IN}/f", f"{IN}/good"),
+             watch=[f"{IN}/other"])
+
+
+def test_a_hard_link():
+    """In a directory that others may write; so a second name there is nobody's word."""
+    with place():
+        os.chmod(IN, 0o1777)
+        race(14, "root-owned", both([f"{IN}/f"], ALL),
+             ("unlink", f"{IN}/f"), ("make", f"{IN}/f", INSIDE.decode()),
+             ("make", f"{IN}/g", INSIDE.decode()),
+             ("link", SECRET_FILE, f"{IN}/t"), ("rename", f"{IN}/t", f"{IN}/f"),
+             ("rename", f"{IN}/g", f"{IN}/f"),
+             ("unlink", f"{IN}/f"), ("link", SECRET_FILE, f"{IN}/f"))
+
+
+# ---- renames ------------------------------------------------------------------------
+
+def test_a_file_that_changes_places_with_a_link():
+    with place():
+        write(f"{IN}/f", INSIDE)
+        os.symlink(SECRET_FILE, f"{IN}/bad")
+        race(10, "yes", both([f"{IN}/f"], ALL), ("swap", f"{IN}/f", f"{IN}/bad"))
+
+
+def test_a_directory_that_changes_places_with_a_link():
+    with place():
+        os.mkdir(f"{IN}/d")
+        write(f"{IN}/d/f", INSIDE)
+        os.symlink(OUT, f"{IN}/bad")
+        race(10, "yes", both([f"{IN}/d/f"], ALL) + both([f"{IN}/d/new"], CHANGE),
+             ("swap", f"{IN}/d", f"{IN}/bad"), ("unlink", f"{IN}/d/new"))
+
+
+def test_a_directory_that_leaves_while_the_path_goes_up_from_it():
+    """IN/d/../f is IN/f, or, once d has moved away, OUT/f. It stays in d for a while."""
+    with place():
+        os.makedirs(f"{IN}/d/e")
+        write(f"{IN}/f", INSIDE)
+        path = f"{IN}/d/" + "e/../" * 20 + ".."
+        race(8, "yes", both([f"{path}/f"], ALL) + both([f"{path}/new"], CHANGE),
+             ("rename", f"{IN}/d", f"{OUT}/d"), ("unlink", f"{IN}/new"),
+             ("rename", f"{OUT}/d", f"{IN}/d"))
+
+
+# ---- mounts -------------------------------------------------------------------------
+
+def test_a_mount_that_goes_away_while_the_path_leads_through_it():
+    """Without the mount, OUT/m/run is a link to /run, and so leads to IN. With it, it is
+    a tree outside. What was reached through the mount before it went has a path that
+    begins at its root: it looks as if it were IN."""
+    with place():
+        os.mkdir(f"{OUT}/m")
+        os.symlink("/run", f"{OUT}/m/run")
+        write(f"{IN}/f", INSIDE)
+        os.makedirs(f"{OUT}/tree/run/in")
+        os.link(SECRET_FILE, f"{OUT}/tree/run/in/f")
+        race(8, "yes", both([f"{OUT}/m/run/in/f"], ALL) +
+             both([f"{OUT}/m/run/in/new"], CHANGE),
+             # Twice, so that it is there for longer: detaching takes most of the time.
+             ("bind", f"{OUT}/tree", f"{OUT}/m"), ("bind", f"{OUT}/tree", f"{OUT}/m"),
+             ("detach", f"{OUT}/m"), ("detach", f"{OUT}/m"), ("unlink", f"{IN}/new"),
+             watch=[f"{OUT}/tree/run/in"])
+
+
+tap.run(tap.tests(globals()), limit=300)
