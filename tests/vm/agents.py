@@ -10,10 +10,8 @@ import shutil
 
 import image
 
-SYSTEMD = os.path.join(image.ROOT, "systemd")
 SOURCES = ["Makefile", "ctl", "examples", "frontend", "inspector", "ipc", "json", "policy",
-           "sandbox", "spawner", "supervisor", "worker"]
-UNIT = "etc/systemd/system"
+           "sandbox", "spawner", "supervisor", "systemd", "worker"]
 
 # file, what stands there, what stands there instead
 WRONG = [
@@ -50,10 +48,32 @@ WRONG = [
     ("inspector/routes.c", "V_INT((int64_t)v[V4_METRIC])", "V_INT((int64_t)v[V4_METRIC] + 1)"),
     ("inspector/routes.c", "V_INT((int64_t)v[V6_METRIC])", "V_INT((int64_t)v[V6_METRIC] + 1)"),
     ("inspector/users.c", "u->user = name;", "u->user = v_str(\"nobody\");"),
+    ("spawner/cgroup.c", '"exec-%llu"', '"run-%llu"'),
+    ("spawner/cgroup.c", '"memory.max", memory)', '"memory.max", memory * 8)'),
+    ("spawner/cgroup.c", '"pids.max", tasks)', '"pids.max", tasks ? tasks + 1 : 0)'),
+    ("spawner/main.c", "prctl(PR_SET_DUMPABLE, 0,", "prctl(PR_SET_NO_NEW_PRIVS, 1,"),
+    ("spawner/program.c", "[CAPTURE_STDERR] = {false, true}",
+     "[CAPTURE_STDERR] = {true, true}"),
+    ("spawner/program.c", "r.signal = V_INT(p->status)", "r.signal = V_INT(p->status + 1)"),
+    ("spawner/program.c", "to execute child", "to run child"),
+    ("spawner/run.c", '"C.UTF-8"', '"C"'),
+    ("spawner/run.c", "umask(022)", "umask(077)"),
+    ("spawner/stream.c", "stream_hang_up(st, &s->loop);\n\tclose_p(&st->fd);",
+     "stream_hang_up(st, &s->loop);"),
+    ("spawner/stream.c", "max - st->size", "max + 1 - st->size"),
     ("policy/profiles/safe.conf", "command = @info\n",
      'command = @info\n[rule "w"]\neffect = allow\ncommand = guest-get-disks\nsmart = yes\n'),
     ("worker/ops/smart.c", "V_INT(log[1] | log[2] << 8)", "V_INT(log[1])"),
+    ("worker/handles.c", "has not been found", "is none"),
+    ("worker/main.c", "launch_ready(w, needs->spawner)", "launch_ready(w, true)"),
+    ("worker/ops/handle.c", "r.position = V_INT(at)", "r.position = V_INT(at + 1)"),
+    ("worker/ops/handle.c", "*eof = true;", ""),
+    ("worker/programs.c", "V_BOOL(p->head->keep_on_stop)", "V_BOOL(!p->head->keep_on_stop)"),
+    ("worker/programs.c", "Failed to execute child", "Failed to run child"),
+    ("worker/programs.c", "Invalid parameter 'pid'", "No pid"),
     ("worker/gate.c", '"Command %s has been disabled: %s"', '"Command %s: %s"'),
+    ("worker/handles.c", "FILE_MODE_DEFAULT 0644", "FILE_MODE_DEFAULT 0640"),
+    ("worker/ops/open.c", "O_APPEND", "0"),
 ]
 
 
@@ -139,13 +159,6 @@ class Agent:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
         image.run("make", "-C", tree, f"-j{os.cpu_count()}", "install", f"DESTDIR={layer}",
                   "PREFIX=/usr", log=log, env=env)
-        for source, target in (("postern.service", "usr/lib/systemd/system"),
-                               ("postern.rules", "usr/lib/udev/rules.d/61-postern.rules"),
-                               ("postern.sysusers", "usr/lib/sysusers.d/postern.conf")):
-            path = os.path.join(layer, target)
-            os.makedirs(path if source == "postern.service" else os.path.dirname(path),
-                        exist_ok=True)
-            shutil.copy(os.path.join(SYSTEMD, source), path)
 
 
 OURS = {"unit": "postern.service", "program": "/usr/sbin/postern",

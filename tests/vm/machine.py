@@ -34,6 +34,8 @@ LOGS = os.path.join(image.BUILD, "logs")
 CACHE = os.path.join(image.BUILD, "libvirt-cache")  # what QEMU can do: seconds to find out
 NAME = "postern-vm"
 CHANNEL = "org.qemu.guest_agent.0"
+POLICY = "/etc/postern/policy.conf"
+BLOCK_LIST = "/etc/qemu/qemu-ga.conf"  # qemu-ga's: agents.py
 
 # Neither journal nor cgroups, security labels or a log daemon of this machine are used.
 LIBVIRTD_CONF = """
@@ -311,6 +313,14 @@ class Guest:
         log(f"reply {reply}")
         return json.loads(reply)["return"]
 
+    def command(self, execute, timeout=10, **arguments):
+        """The same by virsh, as an operator would."""
+        request = json.dumps({"execute": execute, "arguments":
+                              {k.replace("_", "-"): v for k, v in arguments.items()}})
+        told = self.virsh("qemu-agent-command", "--timeout", str(timeout), request,
+                          timeout=timeout + 10)
+        return json.loads(told)["return"]
+
     def devices(self):
         """Libvirt's description of the guest's hardware."""
         return ElementTree.fromstring(self.domain.XMLDesc()).find("devices")
@@ -322,17 +332,21 @@ class Guest:
     def answers(self, timeout=20):
         """Wait until libvirt gets a ping answered; how long that took."""
         start = time.monotonic()
+        got = self.reached(timeout)
+        assert got == {}, f"guest-ping returned {got}"
+        return time.monotonic() - start
+
+    def reached(self, timeout=20):
+        """Wait until libvirt gets a ping answered; what by."""
+        answers = []
 
         def try_once():
             try:
-                got = self.ask("guest-ping", timeout=5)
+                answers.append(self.ask("guest-ping", timeout=5))
             except Refused:
                 time.sleep(0.2)
-                return False
-            assert got == {}, f"guest-ping returned {got}"
-            return True
-        wait_until(try_once, "an answer to guest-ping", timeout)
-        return time.monotonic() - start
+            return answers
+        return wait_until(try_once, "an answer to guest-ping", timeout)[0]
 
     @contextlib.contextmanager
     def states_seen(self):
@@ -418,7 +432,7 @@ class Guest:
         """Pids of the agent's processes by their part, e.g. {"worker": 312}."""
         listed = self.shell(
             f"cd /proc; for p in $(cat /sys/fs/cgroup/system.slice/{self.agent.unit}"
-            "/cgroup.procs 2>/dev/null); do echo $p $(grep -E '^(Name|PPid)' $p/status); done; true")
+            "/cgroup.procs 2>/dev/null); do echo $p $(grep -sE '^(Name|PPid)' $p/status); done; true")
         rows = {}
         for line in listed.splitlines():
             pid, _, name, _, parent = (line.split() + [""] * 5)[:5]
@@ -460,28 +474,32 @@ class Guest:
                           "find /proc/[0-9]*/fd -lname $port 2>/dev/null | head -1") != ""
 
     @contextlib.contextmanager
-    def profile(self, name):
-        """The agent runs under another profile during the block. qemu-ga has none."""
+    def policy(self, text):
+        """The agent runs under this policy during the block. qemu-ga has none: it runs
+        without its block list."""
+        begin = f"mkdir -m 755 /etc/postern; cat >{POLICY} <<'END'\n{text}\nEND"
+        end = "rm -r /etc/postern"
         if self.agent.reference:
-            yield
-            return
-        unit = self.agent.unit
-        folder = f"/run/systemd/system/{unit}.d"
-        start = f"{self.agent.program} --profile {name}"
-        restart = f"systemctl daemon-reload; systemctl restart {unit}"
-        self.shell(f"mkdir -p {folder}; printf '[Service]\\nExecStart=\\nExecStart={start}\\n'"
-                   f" >{folder}/profile.conf; {restart}")
+            begin, end = f"mv {BLOCK_LIST} /run", f"mv /run/qemu-ga.conf {BLOCK_LIST}"
+        restart = f"\nsystemctl restart {self.agent.unit}"
+        self.shell(begin + restart)
         try:
-            self.answers()
+            self.reached()
             yield
         finally:
-            self.shell(f"rm -r {folder}; {restart}")
-            self.answers()
+            self.shell(end + restart)
+            self.reached()
+
+    def profile(self, name):
+        """The same with one of the agent's own profiles."""
+        return self.policy(f"[policy]\nversion = 1\nbase = {name}")
 
     def repair(self):
         """After a case that failed: the agent started anew, even if it hangs or is stopped."""
         unit = self.agent.unit
-        self._run_inside(f"rm -rf /run/systemd/system/{unit}.d; systemctl daemon-reload; "
+        self._run_inside("rm -rf /etc/postern; mv /run/qemu-ga.conf /etc/qemu; "
+                         "for g in /sys/fs/cgroup/system.slice/*/postern-spawner@*; do "
+                         "echo 1 >$g/cgroup.kill; done; "
                          f"systemctl kill --kill-whom=all -s KILL {unit}; sleep 0.5; "
                          f"systemctl reset-failed {unit}; systemctl restart {unit}", 30)
         time.sleep(1.2)  # until QEMU has reported the last change (states_seen)
