@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 import threading
 
-from agent import PATIENCE, build_dir, children, helper, status, wait_until
+from agent import PATIENCE, build_dir, children, helper, no_admin, status, wait_until
 
 HEAD = struct.Struct("<HHIIHHI")
 HELLO, POLICY, REQUEST, REPLY, ABANDON, SESSION, LOG = range(1, 8)
@@ -35,7 +35,7 @@ SEAL_SEAL, SEAL_SHRINK, SEAL_GROW, SEAL_WRITE = 1, 2, 4, 8
 SEALS = SEAL_SEAL | SEAL_SHRINK | SEAL_GROW | SEAL_WRITE
 
 TABLE = json.loads(subprocess.run([helper("hostile/table", testops=True)], check=True,
-                                  stdout=subprocess.PIPE).stdout)
+                                  stdout=subprocess.PIPE, preexec_fn=no_admin).stdout)
 OPS = {op["name"]: op for op in TABLE["ops"]}
 # Those that a frontend may ask the worker for.
 ASKABLE = [op for op in TABLE["ops"] if op["carrier"] != "BY_FRONTEND"]
@@ -303,9 +303,11 @@ class Worker:
 
     stuck   nobody takes its records, until read_records()
     policy  text of a policy file, instead of the profile
+    admin   it keeps CAP_SYS_ADMIN: for tests whose subject that is; as every worker with
+            test operations it refuses to freeze or trim what stands on no loop device
     """
 
-    def __init__(self, profile="safe", stuck=False, policy=None):
+    def __init__(self, profile="safe", stuck=False, policy=None, admin=False):
         self.dir = tempfile.mkdtemp(prefix="postern-test-")
         self.audit_path = os.path.join(self.dir, "audit")
         self.stderr_path = os.path.join(self.dir, "stderr")
@@ -331,7 +333,8 @@ class Worker:
                  'exec "$@" 3<&%d 4>&%d %d<&- %d>&-' % (*spare, *spare), "-",
                  os.path.join(build_dir(testops=True), "postern-worker"),
                  *source],
-                env={}, pass_fds=spare, stdin=subprocess.DEVNULL, stderr=err)
+                env={}, pass_fds=spare, stdin=subprocess.DEVNULL, stderr=err,
+                preexec_fn=None if admin else no_admin)
         for fd in spare:
             os.close(fd)
         self.peers = []

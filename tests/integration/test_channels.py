@@ -8,6 +8,7 @@ test_port.py has virtio-serial, test_start.py and test_supervisor.py unix-listen
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import pty
 import signal
@@ -19,7 +20,8 @@ import time
 import tty
 
 import tap
-from agent import PATIENCE, Agent, Client, Closed, comm, descendants, status, wait_until
+from agent import (PATIENCE, Agent, Client, Closed, comm, descendants, no_admin, status,
+                   wait_until)
 
 IS_ROOT = os.geteuid() == 0
 ANY_CID, OWN_CID = 0xffffffff, 1
@@ -27,13 +29,15 @@ TIOCVHANGUP = 0x5437
 
 
 @contextlib.contextmanager
-def started(*args, pass_fds=(), prepare=None, env=None, clean=True):
-    """An agent with further options, not waited for. CLEAN: it must end with status 0."""
-    agent = Agent(args=args, start=False, env=env)
+def started(*args, pass_fds=(), prepare=None, env=None, clean=True, admin=False):
+    """An agent with further options, not waited for. CLEAN: it must end with status 0.
+    ADMIN: with CAP_SYS_ADMIN, and so with test operations."""
+    agent = Agent(args=args, start=False, env=env, testops=admin, admin=admin)
     with open(agent.stderr_path, "wb") as err:
         agent.process = subprocess.Popen(agent.argv, stdin=subprocess.DEVNULL, stdout=err,
                                          stderr=err, env=agent.env if prepare is None else None,
-                                         pass_fds=pass_fds, preexec_fn=prepare)
+                                         pass_fds=pass_fds, preexec_fn=prepare if admin
+                                         else functools.partial(no_admin, prepare))
     try:
         yield agent
         if clean:
@@ -46,12 +50,13 @@ def started(*args, pass_fds=(), prepare=None, env=None, clean=True):
         agent.kill()
 
 
-def refused(*args, **how):
+def refused(*args, prepare=None, **how):
     """It ends with status 1; what it said."""
     agent = Agent(args=args, start=False)
     try:
         done = subprocess.run(agent.argv, capture_output=True, timeout=PATIENCE, text=True,
-                              check=False, env=None if "preexec_fn" in how else agent.env, **how)
+                              check=False, env=agent.env if prepare is None else None,
+                              preexec_fn=functools.partial(no_admin, prepare), **how)
         assert done.returncode == 1, (done.returncode, done.stderr)
         return done.stderr
     finally:
@@ -130,10 +135,10 @@ def device():
 
 
 @contextlib.contextmanager
-def on_line(*args, clean=True):
+def on_line(*args, **how):
     """An agent on a serial line: (agent, line, its path)."""
     with device() as path, Line(path) as line:
-        with started("-m", "isa-serial", "-p", path, *args, clean=clean) as a:
+        with started("-m", "isa-serial", "-p", path, *args, **how) as a:
             yield a, line, path
 
 
@@ -205,7 +210,8 @@ def test_serial_line_that_hangs_up():
     before; its modes are ours again."""
     if not IS_ROOT:
         tap.skip("needs root, who alone may hang up")
-    with on_line() as (a, line, _):
+    # It is still ours alone by TIOCEXCL, which only CAP_SYS_ADMIN opens again.
+    with on_line(admin=True) as (a, line, _):
         line.client().sync()
         frontend = a.child("frontend")
         line.cook()
@@ -382,10 +388,10 @@ def test_activation_that_is_refused():
                                (datagram, "1", "not a listening stream socket"),
                                (silent, "1", "not a listening stream socket"),
                                (inet, "1", "unsupported listen fd type")):
-            said = refused(pass_fds=(3,), preexec_fn=hand_over(s.fileno(), count))
+            said = refused(pass_fds=(3,), prepare=hand_over(s.fileno(), count))
             assert text in said, said
     with open("/dev/null", "rb") as null:
-        said = refused(pass_fds=(3,), preexec_fn=hand_over(null.fileno()))
+        said = refused(pass_fds=(3,), prepare=hand_over(null.fileno()))
         assert "unsupported listen fd type" in said, said
 
 

@@ -3,13 +3,13 @@
 import subprocess
 
 import tap
-from agent import build_dir
+from agent import build_dir, no_admin
 
 
 def test_the_demo_shows_door_and_guard():
     done = subprocess.run(["tests/demo", build_dir()], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
+                          check=False, preexec_fn=no_admin)
     assert done.returncode == 0, done.stdout
     for shown in ("guest-get-osinfo", "CommandNotFound", "POSTERN_DECISION", "To go on"):
         assert shown in done.stdout, (shown, done.stdout)

@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 
 import tap
-from agent import Agent
+from agent import Agent, no_admin
 from reference import Reference
 
 LISTED = os.path.join(os.path.dirname(__file__), "../fixtures/side-by-side-files.txt")
@@ -686,7 +686,8 @@ def test_a_terminal():
 def test_a_program_that_runs():
     with both("busy") as b:
         b.do(lambda top: shutil.copy("/bin/sleep", f"{top}/sleep"))
-        running = b.do(lambda top: subprocess.Popen([f"{top}/sleep", "60"]))
+        running = b.do(lambda top: subprocess.Popen([f"{top}/sleep", "60"],
+                                                    preexec_fn=no_admin))
         try:
             for mode in ("w", "a", "r+"):
                 assert b.open("$D/sleep", mode) is None

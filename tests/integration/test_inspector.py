@@ -13,7 +13,7 @@ import subprocess
 import time
 
 import tap
-from agent import PATIENCE, build_dir, free_uids, status
+from agent import PATIENCE, build_dir, free_uids, no_admin, status
 
 HEAD = struct.Struct("<HHIIHHI")
 HELLO, POLICY, REQUEST, REPLY = 1, 2, 3, 4
@@ -42,7 +42,7 @@ class Inspector:
             ["/bin/bash", "-c", f'exec "$0" 3<&{spare} {spare}<&-',
              f"/proc/self/fd/{program}"],
             env=env or {}, pass_fds=[spare, program], stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, **drop)
+            stderr=subprocess.PIPE, preexec_fn=no_admin, **drop)
         for fd in (program, spare):
             os.close(fd)
         other.close()
@@ -181,7 +181,8 @@ def test_wrong_hello():
 def test_started_by_hand():
     for args in ([], ["-h"]):
         done = subprocess.run([os.path.join(build_dir(), "postern-inspector"), *args],
-                              capture_output=True, check=False, timeout=PATIENCE)
+                              capture_output=True, check=False, timeout=PATIENCE,
+                              preexec_fn=no_admin)
         assert done.returncode == CONFIG, done
         assert done.stderr == b"postern-inspector: started by postern, not by hand\n"
 

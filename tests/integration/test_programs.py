@@ -15,7 +15,7 @@ import programs
 import scratch
 import tap
 from agent import (VARIANT, Agent, children, comm, descendants, free_uids, helper, is_zombie,
-                   status, wait_until)
+                   no_admin, status, wait_until)
 from programs import (Folder, is_alive, look, named, policy, refused, rule, run, session,
                       start, wait, wait_gone)
 from reference import Reference
@@ -416,9 +416,11 @@ def test_a_user_cannot_run_what_only_root_may():
 # ---- nothing is inherited ----------------------------------------------------------------
 
 def clean_shell(path):
-    """What the probe says when it is run from a shell, with nothing around it."""
+    """What the probe says when it is run from a shell with nothing around it, by whoever
+    starts an agent."""
     out = subprocess.run(["/bin/sh", "-c", 'umask 022; cd /; exec env -i setsid "$0"', path],
-                         stdin=subprocess.DEVNULL, check=True, capture_output=True).stdout
+                         stdin=subprocess.DEVNULL, check=True, capture_output=True,
+                         preexec_fn=no_admin).stdout
     return parsed(out)
 
 
@@ -477,7 +479,7 @@ def test_programs_that_gain_privilege():
     works = [t for t in tried
              if subprocess.run(["/bin/sh", "-c", 'command -v "$0" >/dev/null && exec "$0" "$@"',
                                 *t], stdin=subprocess.DEVNULL, check=False,
-                               capture_output=True).returncode == 0]
+                               capture_output=True, preexec_fn=no_admin).returncode == 0]
     if not works:
         tap.skip("neither sudo nor ping works in a shell here")
     with legacy() as (_, c):

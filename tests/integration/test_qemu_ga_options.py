@@ -16,7 +16,7 @@ import tempfile
 
 import tap
 from agent import PATIENCE, Agent, Client, build_dir, comm, descendants, free_uids, \
-    is_zombie, status, wait_until
+    is_zombie, no_admin, status, wait_until
 
 IS_ROOT = os.geteuid() == 0
 POSTERN = os.path.abspath(os.path.join(build_dir(), "postern"))
@@ -62,7 +62,8 @@ def run(*args, env=None, program=POSTERN, **kwargs):
     env = {"PATH": os.environ["PATH"], "QGA_CONF": "", "XDG_RUNTIME_DIR": "/nonexistent",
            **(env or {})}
     done = subprocess.run([program, *args], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=PATIENCE, check=False, env=env, **kwargs)
+                          text=True, timeout=PATIENCE, check=False, env=env,
+                          preexec_fn=no_admin, **kwargs)
     return done.returncode, done.stdout, done.stderr
 
 

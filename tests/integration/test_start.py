@@ -5,6 +5,7 @@ no hang, and no harm to an agent that runs already.
 What the supervisor alone decides is in test_supervisor.py; here the other programs are
 the real ones, and so is what they have to say.
 """
+import functools
 import os
 import re
 import shutil
@@ -12,17 +13,18 @@ import signal
 import subprocess
 
 import tap
-from agent import PATIENCE, Agent, build_dir, children, descendants, is_zombie, \
+from agent import PATIENCE, Agent, build_dir, children, descendants, is_zombie, no_admin, \
     wait_until
 
 IS_ROOT = os.geteuid() == 0
 BUILD = os.path.abspath(build_dir())
 
 
-def run(argv, **kwargs):
+def run(argv, prepare=None, **kwargs):
     """Run to the end: (exit status, standard output, standard error)."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=PATIENCE, check=False, **kwargs)
+                          timeout=PATIENCE, check=False,
+                          preexec_fn=functools.partial(no_admin, prepare), **kwargs)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -155,7 +157,7 @@ def test_programs_of_another_build():
         err = os.path.join(a.dir, "err")
         with open(err, "wb") as f, \
                 subprocess.Popen(a.argv + ["--programs", mixed], stdin=subprocess.DEVNULL,
-                                 stdout=f, stderr=f, env=a.env) as p:
+                                 stdout=f, stderr=f, env=a.env, preexec_fn=no_admin) as p:
             def told():
                 with open(err, encoding="utf-8") as f:
                     return "postern-inspector ended by status 67" in f.read()
@@ -203,7 +205,7 @@ def check_by_hand(program, args):
             os.closerange(3, 10)
             for fd in fds:
                 os.dup2(0, fd)
-        status, out, err = run([os.path.join(BUILD, program), *args], preexec_fn=arrange,
+        status, out, err = run([os.path.join(BUILD, program), *args], prepare=arrange,
                                close_fds=False)
         assert (status, out) == (64, ""), (fds, status, out, err)
         assert err.count("\n") == 1 and err.endswith("started by postern, not by hand\n"), \
@@ -240,7 +242,8 @@ def test_posternctl_and_an_agent_that_hangs_up():
         os.kill(a.child("inspector"), signal.SIGSTOP)
         with subprocess.Popen([os.path.join(BUILD, "posternctl"), "call", "-s", a.path,
                                "guest-get-osinfo"], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True) as p:
+                              stderr=subprocess.PIPE, text=True,
+                              preexec_fn=no_admin) as p:
             a.wait_record(lambda r: r["POSTERN_EVENT"] == "decision")
             os.kill(worker, signal.SIGKILL)
             out, err = p.communicate(timeout=PATIENCE)

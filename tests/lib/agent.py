@@ -17,6 +17,9 @@ directory (a.dir) that goes with it; so do its socket (a.path) and its audit fil
 As root, frontend and inspector get two uids that no account has; otherwise all run as
 the caller. A test process becomes the reaper of its orphans (see _subreaper), so that
 a process that outlives its agent is seen.
+
+Whatever a test starts is without CAP_SYS_ADMIN (no_admin), so that no request can freeze
+or trim a file system of this machine.
 """
 import ctypes
 import json
@@ -74,9 +77,33 @@ def wait_until(condition, what, timeout=None):
 
 # ---- processes -------------------------------------------------------------------------
 
+CAP_SYS_ADMIN = 21
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def no_admin(then=None):
+    """As preexec_fn: the new process, and all that it starts, has no CAP_SYS_ADMIN, as root
+    too. Raises if it would. THEN is called next."""
+    def check(failed):
+        if failed:
+            raise OSError(ctypes.get_errno(), "CAP_SYS_ADMIN cannot be given up")
+
+    # Root gains by exec what it is bounded by and what is inheritable; others nothing.
+    if os.geteuid() == 0 and _LIBC.prctl(23, CAP_SYS_ADMIN, 0, 0, 0) == 1:  # PR_CAPBSET_READ
+        check(_LIBC.prctl(24, CAP_SYS_ADMIN, 0, 0, 0))  # PR_CAPBSET_DROP
+    head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their high halves
+    check(_LIBC.capget(head, sets))
+    for n in range(3):
+        sets[n] &= ~(1 << CAP_SYS_ADMIN)
+    check(_LIBC.capset(head, sets))  # the ambient set goes along
+    if then:
+        then()
+
+
 def _subreaper():
     """Orphans of our descendants become our children (PR_SET_CHILD_SUBREAPER)."""
-    ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
+    _LIBC.prctl(36, 1, 0, 0, 0)
 
 
 def children(pid):
@@ -250,11 +277,16 @@ class Agent:
     testops   the programs with the test operations
     audit     write the audit records to a file (records, wait_record)
     env       variables added to the (otherwise plain) environment; None removes one
+    admin     it keeps CAP_SYS_ADMIN: only with testops, whose worker refuses to freeze or
+              trim what does not stand on a loop device
     start     False: the object only prepares argv, for tests that start it themselves
     """
 
     def __init__(self, profile="safe", args=(), testops=False, audit=True, env=None,
-                 start=True):
+                 start=True, admin=False):
+        if admin and not testops:
+            raise ValueError("admin needs testops: this agent could freeze the machine")
+        self.admin = admin
         self.dir = tempfile.mkdtemp(prefix="postern-test-")
         self.path = os.path.join(self.dir, "agent.sock")
         self.audit_path = os.path.join(self.dir, "audit.jsonl") if audit else None
@@ -292,11 +324,12 @@ class Agent:
     # -- life
 
     def start(self):
-        """Start it and wait until it answers."""
+        """Start it, perhaps once more, and wait until it answers."""
         _subreaper()
-        with open(self.stderr_path, "wb") as err:
+        with open(self.stderr_path, "ab") as err:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
-                                            stdout=err, stderr=err, env=self.env)
+                                            stdout=err, stderr=err, env=self.env,
+                                            preexec_fn=None if self.admin else no_admin)
         self.wait_ready()
 
     def wait_ready(self, timeout=None):

@@ -3,8 +3,9 @@
     with Reference() as r:
         r.call("guest-get-fsinfo")      # the reply as a dict, as Client.call gives it
 
-It listens on a unix socket in a directory of its own. Debian's package of it is
-qemu-guest-agent; where it is missing, the test is skipped.
+It listens on a unix socket in a directory of its own, and like the agents of the tests it
+has no CAP_SYS_ADMIN. Debian's package of it is qemu-guest-agent; where it is missing, the
+test is skipped.
 """
 import os
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 
 import tap
-from agent import Client, wait_until
+from agent import Client, no_admin, wait_until
 
 PROGRAM = shutil.which("qemu-ga", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
 
@@ -28,7 +29,7 @@ class Reference:
         self.process = subprocess.Popen(
             [PROGRAM, "-m", "unix-listen", "-p", self.path, "-t", self.dir],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"], "TZ": "UTC", **(env or {})})
+            env={"PATH": os.environ["PATH"], "TZ": "UTC", **(env or {})}, preexec_fn=no_admin)
         try:
             self.client = wait_until(self._connect, "the reference to listen")
             self.client.sync()
