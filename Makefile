@@ -35,7 +35,7 @@ Q := $(if $(V),,@)
 # A program is a folder (its main in main.c) and the libraries it may use; the linker
 # drops what it does not. The supervisor gets libc alone.
 
-COMMON   := sandbox policy json ipc
+COMMON   := sandbox policy json ipc mounts
 PROGRAMS := postern postern-frontend postern-worker postern-inspector \
 	    postern-spawner posternctl
 
@@ -48,7 +48,7 @@ DIR_posternctl        := ctl
 
 LIBS_postern           :=
 LIBS_postern-frontend  := -lcjson -lseccomp -lcap-ng
-LIBS_postern-worker    := -lseccomp -lcap-ng
+LIBS_postern-worker    := -lmount -lseccomp -lcap-ng
 LIBS_postern-inspector := -lmount -lseccomp -lcap-ng
 LIBS_postern-spawner   :=
 LIBS_posternctl        := -lcjson
@@ -213,6 +213,7 @@ SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov \
 	tests/vm/guest/usr/local/sbin/vm-shell tests/vm/guest/usr/local/sbin/vm-hardware tests/fixtures/collect
 lint: ## formatter, clang-tidy, cppcheck, shellcheck, rules of our own: no finding
 	@tests/lint/includes
+	@tests/lint/starts
 	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
 	@printf '%s\n' $(C_FILES) | xargs -P $(JOBS) -I FILE \
 		clang-tidy --quiet FILE -- $(BASE) $(TEST_OPS) 2>/dev/null

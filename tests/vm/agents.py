@@ -10,8 +10,8 @@ import shutil
 
 import image
 
-SOURCES = ["Makefile", "ctl", "examples", "frontend", "inspector", "ipc", "json", "policy",
-           "sandbox", "spawner", "supervisor", "systemd", "worker"]
+SOURCES = ["Makefile", "ctl", "examples", "frontend", "inspector", "ipc", "json", "mounts",
+           "policy", "sandbox", "spawner", "supervisor", "systemd", "worker"]
 
 # file, what stands there, what stands there instead
 WRONG = [
@@ -131,12 +131,13 @@ def make_wrong(folder):
 class Agent:
     """What the harness knows of an agent, beyond the protocol."""
 
-    def __init__(self, unit, program, processes, reader, sources=None, enabled=True,
-                 reference=False):
+    def __init__(self, unit, program, processes, reader, frozen=(), sources=None,
+                 enabled=True, reference=False):
         self.unit = unit
         self.program = program      # answers --version inside
         self.processes = processes  # all that run when nothing is asked
         self.reader = reader        # the one that reads the channel
+        self.frozen = frozen        # those that run besides while something is frozen
         self.sources = sources      # puts the sources to build into a folder, or None
         self.enabled = enabled
         self.reference = reference  # qemu-ga 7.2: what came later it does not know
@@ -163,7 +164,7 @@ class Agent:
 
 OURS = {"unit": "postern.service", "program": "/usr/sbin/postern",
         "processes": ("supervisor", "worker", "frontend", "inspector", "audit writer"),
-        "reader": "frontend"}
+        "reader": "frontend", "frozen": ("thawer",)}
 AGENTS = {
     "postern": Agent(**OURS, sources=copy_sources),
     "wrong": Agent(**OURS, sources=make_wrong),
