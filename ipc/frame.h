@@ -41,10 +41,16 @@
  * ABANDON    frontend to worker: the client no longer waits for `request`
  * SESSION    frontend to worker: what it says happened on the channel, msg_session_note
  * LOG        confined process to worker: u8 level, text
- * FOUND      op child to worker: what it found, msg_found; it waits for
- * GO         worker to op child: it may, msg_may_open
+ * FOUND      op child to worker: what it found, msg_found or msg_fs_found; it waits for
+ * GO         worker to op child: it may, or not: msg_may_open, msg_fs_may, msg_freeze_go
  * ENDED      spawner to worker: a program has ended, msg_ended
  * FORGET     worker to spawner: the result of program `request` was collected
+ * END        worker to spawner: program `request` is to end, as at its deadline
+ * HOLD       a superblock, msg_fs_held, by its descriptor: op child to worker, thawer to
+ *            the next worker
+ * STATE      worker to frontend: u8, whether file systems are frozen
+ * THAW       worker to thawer: thaw, msg_thaw; thawer to worker: it has begun to
+ * THAWED     thawer to worker: it is done, msg_thawed
  */
 #define FRAME_TABLE(X)                                                   \
 	X(HELLO, 1, 0, 0)                                                \
@@ -57,7 +63,12 @@
 	X(FOUND, 8, 0, 0)                                                \
 	X(GO, 9, 0, 0)                                                   \
 	X(ENDED, 10, 0, 0)                                               \
-	X(FORGET, 11, 0, 0)
+	X(FORGET, 11, 0, 0)                                              \
+	X(END, 12, 0, 0)                                                 \
+	X(HOLD, 13, 1, 0)                                                \
+	X(STATE, 14, 0, 0)                                               \
+	X(THAW, 15, 0, 0)                                                \
+	X(THAWED, 16, 0, 0)
 
 #define FRAME_ENUM(tag, number, fds, flags) FRAME_##tag = (number),
 enum frame_type { FRAME_TABLE(FRAME_ENUM) FRAME_TYPE_END };

@@ -88,6 +88,31 @@ enum capture {
 	X(t, INT, minimum, "minimum", F_OPT, REF_NONE) \
 	X(t, STR, error, "error", F_OPT, REF_NONE)
 #define FIELDS_trim_result(X, t) X(t, LIST_OBJ, paths, "paths", F_REQ, REF_OBJ(trim_path))
+/* A mount that an op child has met; may its file system be frozen, or trimmed? */
+#define FIELDS_fs_found(X, t)                    \
+	X(t, STR, point, "point", F_REQ, REF_NONE) \
+	X(t, STR, type, "type", F_REQ, REF_NONE)
+#define FIELDS_fs_may(X, t) X(t, BOOL, wanted, "wanted", F_REQ, REF_NONE)
+/* A superblock that is held by the descriptor beside it; dev is that of stat(2). */
+#define FIELDS_fs_held(X, t)                       \
+	X(t, STR, point, "point", F_REQ, REF_NONE) \
+	X(t, U64, dev, "dev", F_REQ, REF_NONE)
+/* Superblocks to be thawed, wherever they are mounted; none: any that can be frozen. */
+#define FIELDS_fs_dev(X, t)    X(t, U64, dev, "dev", F_REQ, REF_NONE)
+#define FIELDS_fs_rescue(X, t) X(t, LIST_OBJ, devs, "devs", F_OPT, REF_OBJ(fs_dev))
+/* Hooks to be run, in order; errnum: why one cannot be (EPERM: others could change it). */
+#define FIELDS_hook_find(X, t) X(t, STR, path, "path", F_REQ, REF_NONE)
+#define FIELDS_hook(X, t)                        \
+	X(t, STR, path, "path", F_REQ, REF_NONE) \
+	X(t, INT, errnum, "errnum", F_REQ, REF_NONE)
+#define FIELDS_hooks(X, t) X(t, LIST_OBJ, hooks, "hooks", F_REQ, REF_OBJ(hook))
+/* Between the worker and who freezes and thaws for it (worker/thawer.h). */
+#define FIELDS_freeze_go(X, t) X(t, INT, index, "index", F_REQ, REF_NONE)
+#define FIELDS_frozen(X, t)                        \
+	X(t, INT, index, "index", F_REQ, REF_NONE) \
+	X(t, INT, errnum, "errnum", F_REQ, REF_NONE)
+#define FIELDS_thaw(X, t) X(t, INT, cause, "cause", F_REQ, REF_NONE)
+#define FIELDS_thawed(X, t) X(t, INT, failed, "failed", F_REQ, REF_NONE)
 
 #define FIELDS_ip_address(X, t)                              \
 	X(t, STR, ip_address, "ip-address", F_REQ, REF_NONE) \
@@ -379,7 +404,9 @@ enum capture {
 	X(empty) X(integer) X(text) X(sync) X(info_command) X(info) X(set_time)          \
 	X(shutdown) X(file_open) X(file_handle) X(file_read) X(file_read_result)         \
 	X(file_write) X(file_write_result) X(file_seek) X(file_seek_result)              \
-	X(freeze_list) X(fstrim) X(trim_path) X(trim_result) X(ip_address)               \
+	X(freeze_list) X(fstrim) X(trim_path) X(trim_result) X(fs_found) X(fs_may)       \
+	X(fs_held) X(fs_dev) X(fs_rescue) X(hook_find) X(hook) X(hooks) X(freeze_go)     \
+	X(frozen) X(thaw) X(thawed) X(ip_address)                                        \
 	X(net_stats) X(net_interface) X(net_interfaces) X(net_route)                     \
 	X(net_routes) X(load) X(vcpu) X(vcpus) X(set_vcpus) X(memory_block)              \
 	X(memory_blocks) X(set_memory_blocks) X(memory_block_result)                     \
@@ -401,6 +428,7 @@ enum carrier {
 	BY_INSPECTOR, /* by the inspector */
 	BY_HANDLE,    /* by the op child that is the open file */
 	BY_SPAWNER,   /* by the spawner; its presence costs an unconfined process */
+	BY_FREEZE,    /* by the worker's state of the freeze, and children of it */
 };
 
 /* Groups of the policy language (POLICY.md section 3). */
@@ -441,6 +469,8 @@ enum audit_class {
 #define OPF_PART 16u
 /* Decided on again, with what an op child found where the request points. */
 #define OPF_OBJECT 32u
+/* One at a time: a second is refused while the first is under way. */
+#define OPF_ALONE 64u
 
 #define CAPS_NONE  0ull
 #define CAPS_ADMIN (1ull << CAP_SYS_ADMIN)
@@ -450,6 +480,8 @@ enum audit_class {
 	(1ull << CAP_DAC_OVERRIDE | 1ull << CAP_DAC_READ_SEARCH | 1ull << CAP_CHOWN | \
 	 1ull << CAP_FOWNER)
 #define CAPS_SEARCH (1ull << CAP_DAC_READ_SEARCH)
+/* To hold, freeze, thaw and trim what is mounted wherever root alone may go. */
+#define CAPS_MOUNTS (CAPS_ADMIN | CAPS_SEARCH)
 #define CAPS_HOME                                                      \
 	(1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_CHOWN | \
 	 1ull << CAP_DAC_READ_SEARCH)
@@ -489,16 +521,16 @@ enum audit_class {
 	  GROUP_FILE, CAPS_NONE, 0, 30, AUDIT_READ)                                     \
 	X(file_flush, 13, "guest-file-flush", file_handle, empty, BY_HANDLE,            \
 	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                      \
-	X(fsfreeze_status, 14, "guest-fsfreeze-status", empty, text, BY_NOBODY,         \
-	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 10, AUDIT_READ)                       \
-	X(fsfreeze_freeze, 15, "guest-fsfreeze-freeze", empty, integer, BY_NOBODY,      \
-	  GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)                        \
+	X(fsfreeze_status, 14, "guest-fsfreeze-status", empty, text, BY_FREEZE,         \
+	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 600, AUDIT_READ)                      \
+	X(fsfreeze_freeze, 15, "guest-fsfreeze-freeze", empty, integer, BY_FREEZE,      \
+	  GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES, 600, AUDIT_ACT)                       \
 	X(fsfreeze_freeze_list, 16, "guest-fsfreeze-freeze-list", freeze_list, integer, \
-	  BY_NOBODY, GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)             \
-	X(fsfreeze_thaw, 17, "guest-fsfreeze-thaw", empty, integer, BY_NOBODY,          \
-	  GROUP_FREEZE, CAPS_ADMIN, OPF_MUTATES | OPF_FROZEN_OK, 180, AUDIT_ACT)        \
-	X(fstrim, 18, "guest-fstrim", fstrim, trim_result, BY_NOBODY, GROUP_TRIM,       \
-	  CAPS_ADMIN, OPF_MUTATES, 600, AUDIT_ACT)                                      \
+	  BY_FREEZE, GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES, 600, AUDIT_ACT)            \
+	X(fsfreeze_thaw, 17, "guest-fsfreeze-thaw", empty, integer, BY_FREEZE,          \
+	  GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES | OPF_FROZEN_OK, 180, AUDIT_ACT)       \
+	X(fstrim, 18, "guest-fstrim", fstrim, trim_result, BY_CHILD, GROUP_TRIM,        \
+	  CAPS_MOUNTS, OPF_MUTATES | OPF_ALONE, 600, AUDIT_ACT)                         \
 	X(suspend_disk, 19, "guest-suspend-disk", empty, empty, BY_NOBODY,              \
 	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)          \
 	X(suspend_ram, 20, "guest-suspend-ram", empty, empty, BY_NOBODY, GROUP_SUSPEND, \
@@ -557,6 +589,12 @@ enum audit_class {
 	  CAPS_ADMIN, OPF_PART, 5, AUDIT_READ)                                          \
 	X(exec_find, 46, "guest-exec find", exec_find, found, BY_CHILD, 0, CAPS_SEARCH, \
 	  OPF_PART, 10, AUDIT_READ)                                                     \
+	X(fs_list, 47, "guest-fsfreeze-freeze list", freeze_list, empty, BY_CHILD, 0,   \
+	  CAPS_MOUNTS, OPF_PART, 60, AUDIT_READ)                                        \
+	X(fs_rescue, 48, "guest-fsfreeze-thaw rescue", fs_rescue, integer, BY_CHILD, 0, \
+	  CAPS_MOUNTS, OPF_PART | OPF_FROZEN_OK, 180, AUDIT_READ)                       \
+	X(hook_find, 49, "guest-fsfreeze hooks", hook_find, hooks, BY_CHILD, 0,         \
+	  CAPS_SEARCH, OPF_PART | OPF_FROZEN_OK, 10, AUDIT_READ)                        \
 	OP_TABLE_TEST(X)
 
 /*

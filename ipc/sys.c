@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 
 /* The real thing needs no root: the path is that of the mount table. */
@@ -42,6 +42,27 @@ static int real_ioctl(int fd, unsigned long request, void *arg)
 	return ioctl(fd, request, arg);
 }
 
+static int real_mount_id(int fd, uint64_t *id)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0)
+		return -1;
+	if (!(stx.stx_mask & STATX_MNT_ID)) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	*id = stx.stx_mnt_id;
+	return 0;
+}
+
+static int real_open_tree(int fd)
+{
+	const unsigned int flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+
+	return (int)syscall(SYS_open_tree, fd, "", flags);
+}
+
 #define OPEN_TRIES 8
 
 static const struct sys_ops real_ops = {
@@ -50,6 +71,9 @@ static const struct sys_ops real_ops = {
 	.statfs = real_statfs,
 	.ioctl = real_ioctl,
 	.block_dev = real_block_dev,
+	.fstat = fstat,
+	.mount_id = real_mount_id,
+	.open_tree = real_open_tree,
 };
 
 int sys_init(struct sys *sys)
@@ -65,11 +89,10 @@ void sys_done(struct sys *sys)
 	close_p(&sys->root_fd);
 }
 
-int sys_open(const struct sys *sys, const char *path)
+static int open_beneath(const struct sys *sys, const char *path, uint64_t flags)
 {
-	/* O_NONBLOCK: a pipe in the file's place does not hold us up. */
 	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		.flags = flags | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 
@@ -80,6 +103,17 @@ int sys_open(const struct sys *sys, const char *path)
 		fd = (int)syscall(SYS_openat2, sys->root_fd, path, &how, sizeof(how));
 	while (fd < 0 && errno == EAGAIN && ++tries < OPEN_TRIES);
 	return fd;
+}
+
+int sys_open(const struct sys *sys, const char *path)
+{
+	/* O_NONBLOCK: a pipe in the file's place does not hold us up. */
+	return open_beneath(sys, path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
+}
+
+int sys_look(const struct sys *sys, const char *path)
+{
+	return open_beneath(sys, path, O_PATH | O_NOFOLLOW);
 }
 
 /* Up to CAP bytes, fewer only at the end of the file. */

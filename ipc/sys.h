@@ -12,6 +12,7 @@
 #ifndef POSTERN_IPC_SYS_H
 #define POSTERN_IPC_SYS_H
 
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -30,6 +31,12 @@ struct sys_ops {
 	int (*ioctl)(int fd, unsigned long request, void *arg);
 	/* Device number of the block special file PATH; ENOTBLK: it is none. */
 	int (*block_dev)(const struct sys *sys, const char *path, dev_t *dev);
+	/* Of the open file, or what is held by O_PATH. */
+	int (*fstat)(int fd, struct stat *st);
+	/* The kernel's number of the mount that the open file, or O_PATH, is on. */
+	int (*mount_id)(int fd, uint64_t *id);
+	/* A copy of the mount at FD that is nowhere: a descriptor as if by O_PATH. */
+	int (*open_tree)(int fd);
 };
 
 struct sys {
@@ -46,6 +53,10 @@ void sys_done(struct sys *sys);
  * were "/". Returns a descriptor of the caller's (close-on-exec), or -1 with errno.
  */
 int sys_open(const struct sys *sys, const char *path);
+
+/* The same by O_PATH, so without opening it; a link that PATH itself is, is not followed.
+ */
+int sys_look(const struct sys *sys, const char *path);
 
 /*
  * The whole of the regular file PATH into BUF. Returns its bytes, at most CAP, or -1

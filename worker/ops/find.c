@@ -9,22 +9,6 @@
 #include "worker/ops/ops.h"
 #include "worker/ops/walk.h"
 
-/* Root's alone: the program, every directory on the way to it, and every link. */
-static bool is_safe(const struct walk *w)
-{
-	return w->trusted && w->links <= LINKS_ROOT && walk_is_roots(&w->st);
-}
-
-/* 0, or why it cannot be run. */
-static int fitness(const struct walk *w)
-{
-	if (w->fd < 0)
-		return w->errnum ? w->errnum : ENOENT;
-	if (!S_ISREG(w->st.st_mode) || !(w->st.st_mode & 0111))
-		return EACCES;
-	return 0;
-}
-
 /*
  * The first that is there is the one. Its path stays as it was asked for: the program is
  * run by it, as it may look at its name.
@@ -41,10 +25,10 @@ int child_exec_find(const struct sys *sys, const void *args, struct wbuf *out,
 	for (uint32_t i = 0; i < q->paths.n && found.errnum.v == ENOENT; i++) {
 		walk(&w, sys, paths[i].p, paths[i].len);
 		found.path = paths[i];
-		found.errnum = V_INT(fitness(&w));
+		found.errnum = V_INT(walk_unfit(&w));
 		found.exists = V_BOOL(found.errnum.v == 0);
-		found.links =
-			V_INT(found.errnum.v || is_safe(&w) ? LINKS_NONE : LINKS_ANY);
+		found.links = V_INT(found.errnum.v || walk_is_safe(&w) ? LINKS_NONE
+								       : LINKS_ANY);
 		walk_done(&w);
 	}
 	if (found.exists.v)

@@ -13,6 +13,9 @@
 #include "ipc/ops.h"
 #include "ipc/sys.h"
 
+/* Hooks around a freeze, at the most. */
+#define HOOKS_MAX 64
+
 /* Each fills OUT with the encoded result and returns 0, or E and returns -1. */
 #define CHILD_DECL_BY_CHILD(tag)                                                   \
 	int child_##tag(const struct sys *sys, const void *args, struct wbuf *out, \
@@ -22,6 +25,7 @@
 #define CHILD_DECL_BY_INSPECTOR(tag)
 #define CHILD_DECL_BY_HANDLE(tag)
 #define CHILD_DECL_BY_SPAWNER(tag)
+#define CHILD_DECL_BY_FREEZE(tag)
 #define CHILD_DECL(tag, number, name, args, result, carrier, ...) \
 	CHILD_DECL_##carrier(tag)
 OP_TABLE(CHILD_DECL)

@@ -33,6 +33,20 @@ bool walk_is_roots(const struct stat *st)
 	return st->st_uid == 0 && !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
+bool walk_is_safe(const struct walk *w)
+{
+	return w->trusted && w->links <= LINKS_ROOT && walk_is_roots(&w->st);
+}
+
+int walk_unfit(const struct walk *w)
+{
+	if (w->fd < 0)
+		return w->errnum ? w->errnum : ENOENT;
+	if (!S_ISREG(w->st.st_mode) || !(w->st.st_mode & 0111))
+		return EACCES;
+	return 0;
+}
+
 /* Owners and names in FUSE are what its server says, and that may be anybody. */
 static bool is_told_by_server(int fd)
 {

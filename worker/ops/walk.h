@@ -49,6 +49,12 @@ void walk_done(struct walk *w);
 /* Is what ST says root's, and nobody else may write it? */
 bool walk_is_roots(const struct stat *st);
 
+/* Is what was found root's alone: it, every directory on the way to it, every link? */
+bool walk_is_safe(const struct walk *w);
+
+/* 0 if what was found is a program, or the errno with which running it would fail. */
+int walk_unfit(const struct walk *w);
+
 /*
  * Where descriptor FD is now, into PATH. 0, or -1 with errno: ENOENT if it is nowhere any
  * more. True of the past too: who was unlinked once never has a name again.
