@@ -121,6 +121,7 @@ struct frontend {
 
 	struct policy policy;
 	uint32_t generation; /* 0: no policy yet, nothing is read */
+	bool frozen;         /* file systems are, by the worker's word */
 
 	uint64_t session; /* of the client that is there, or was last */
 	bool session_live;

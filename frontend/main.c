@@ -40,12 +40,22 @@ static int policy_frame(struct frontend *f, const struct frame *frame)
 	return first ? channel_go(f) : 0;
 }
 
+static int state_frame(struct frontend *f, const struct frame *frame)
+{
+	struct rbuf r = rbuf_of(frame->body, frame->len);
+
+	f->frozen = rbuf_u8(&r);
+	return rbuf_done(&r) ? 0 : -1;
+}
+
 static int worker_frame(struct peer *p, struct frame *frame)
 {
 	struct frontend *f = CONTAINER_OF(p, struct frontend, worker);
 
 	if (frame->type == FRAME_POLICY)
 		return policy_frame(f, frame);
+	if (frame->type == FRAME_STATE)
+		return state_frame(f, frame);
 	if (frame->type == FRAME_REPLY)
 		return queue_reply(f, frame);
 	loop_stop(&f->loop, EXIT_VIOLATION);

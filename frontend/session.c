@@ -25,6 +25,11 @@ static void answer_info(struct frontend *f, struct wbuf *out)
 		const struct op *row = op_by_number(op);
 		bool enabled = policy_may(&f->policy, op) && row->carrier != BY_NOBODY;
 
+		/* Then it is the same for everybody (protocol 1.7). */
+		if (f->frozen)
+			enabled = row->flags & OPF_FROZEN_OK &&
+				  (enabled || !(row->groups & GROUP_SESSION));
+
 		if (row->flags & OPF_ELSEWHERE)
 			continue;
 		commands[n++] = (struct msg_info_command){

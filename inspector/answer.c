@@ -36,6 +36,7 @@ static int get_more(struct inspector *in, struct rbuf *r)
 #define RUN_DEFINE_BY_CHILD(...)
 #define RUN_DEFINE_BY_HANDLE(...)
 #define RUN_DEFINE_BY_SPAWNER(...)
+#define RUN_DEFINE_BY_FREEZE(...)
 #define RUN_DEFINE_BY_INSPECTOR(tag, args_t, result_t)                        \
 	static enum answer run_##tag(struct inspector *in, struct rbuf *r,    \
 				     struct wbuf *w, struct err *e)           \
@@ -61,6 +62,7 @@ OP_TABLE(RUN_DEFINE)
 #define RUN_ROW_BY_CHILD(...)
 #define RUN_ROW_BY_HANDLE(...)
 #define RUN_ROW_BY_SPAWNER(...)
+#define RUN_ROW_BY_FREEZE(...)
 #define RUN_ROW_BY_INSPECTOR(tag, number) [number] = run_##tag,
 static run_fn *const run_table[OP_MAX] = {OP_TABLE(RUN_ROW)};
 

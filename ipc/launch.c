@@ -9,6 +9,16 @@
 #include "ipc/launch.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
+
+bool peer_is_trusted(int sock)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
 
 bool launched(void)
 {

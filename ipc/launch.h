@@ -19,10 +19,8 @@
 #define LAUNCH_FD_SOCKET 3
 /* frontend: the open port, or the listening socket. worker: the audit sink, if any. */
 #define LAUNCH_FD_EXTRA 4
-/* worker: what survives it (struct state), a file in memory of LAUNCH_STATE_SIZE bytes.
- */
-#define LAUNCH_FD_STATE   5
-#define LAUNCH_STATE_SIZE 4096
+/* worker: what survives it (struct state of ipc/state.h), a file in memory. */
+#define LAUNCH_FD_STATE 5
 
 /*
  * Messages on the supervisor's socket with the worker (SOCK_SEQPACKET, one byte each).
@@ -33,6 +31,8 @@
 #define LAUNCH_MSG_FRONTEND  'f'
 #define LAUNCH_MSG_INSPECTOR 'i'
 #define LAUNCH_MSG_SPAWNER   's'
+/* Without a descriptor: end, but thaw first. A socket that just ends says neither. */
+#define LAUNCH_MSG_STOP      'q'
 #define LAUNCH_MSG_READY     'r'
 #define LAUNCH_MSG_READY_RUN 'R'
 
@@ -48,6 +48,10 @@
 #define EXIT_CHANNEL   68 /* frontend: the channel itself failed (unplugged, I/O error) */
 #define EXIT_SEAL      69 /* the sandbox could not be entered: a restart will not help */
 #define EXIT_SYSTEM    70 /* out of memory or descriptors */
+
+/* Is the process at the other end of SOCK (when it connected) root's, or our own user's?
+ */
+bool peer_is_trusted(int sock);
 
 /* Is there a socket of the supervisor's making? False for a person at a terminal. */
 bool launched(void);

@@ -112,15 +112,29 @@ static bool size(const struct seen *s)
 	       s->object->size <= value(s, 0)->number;
 }
 
+static bool fstype(const struct seen *s)
+{
+	return matches(s, &s->object->fstype);
+}
+
 static const struct row {
 	enum key key;
 	uint32_t op;
 	bool (*holds)(const struct seen *s);
 } rows[] = {
-	{KEY_EXEC_PATH, OP_exec, program},    {KEY_FILE_PATH, OP_file_open, path},
-	{KEY_BENEATH, OP_file_open, beneath}, {KEY_FILE_TYPE, OP_file_open, type},
-	{KEY_SYMLINKS, OP_file_open, links},  {KEY_OPEN_MODE, OP_file_open, open_mode},
+	{KEY_EXEC_PATH, OP_exec, program},
+	{KEY_FILE_PATH, OP_file_open, path},
+	{KEY_BENEATH, OP_file_open, beneath},
+	{KEY_FILE_TYPE, OP_file_open, type},
+	{KEY_SYMLINKS, OP_file_open, links},
+	{KEY_OPEN_MODE, OP_file_open, open_mode},
 	{KEY_SIZE_MAX, OP_file_open, size},
+	{KEY_MOUNTPOINT, OP_fsfreeze_freeze, path},
+	{KEY_FSTYPE, OP_fsfreeze_freeze, fstype},
+	{KEY_MOUNTPOINT, OP_fsfreeze_freeze_list, path},
+	{KEY_FSTYPE, OP_fsfreeze_freeze_list, fstype},
+	{KEY_MOUNTPOINT, OP_fstrim, path},
+	{KEY_FSTYPE, OP_fstrim, fstype},
 };
 
 static const struct row *row_of(enum key key, uint32_t op)
@@ -143,4 +157,20 @@ bool object_holds(const struct policy *p, const struct image_constraint *c,
 	const struct row *row = row_of(c->key, q->op);
 
 	return !row || row->holds(&s);
+}
+
+bool object_excluded(const struct policy *p, const struct policy_answer *a,
+		     const struct policy_object *object)
+{
+	static const enum key keys[] = {KEY_MOUNTPOINT_EXCLUDE, KEY_FSTYPE_EXCLUDE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		struct seen s = {.p = p, .object = object};
+		uint32_t at = 0;
+
+		while ((s.c = policy_next(p, a, keys[i], &at)))
+			if (matches(&s, i ? &object->fstype : &object->path))
+				return true;
+	}
+	return false;
 }

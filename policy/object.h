@@ -15,6 +15,10 @@
 bool object_holds(const struct policy *p, const struct image_constraint *c,
 		  const struct policy_question *q);
 
+/* Is OBJECT, a mount, passed over by a rule that matched? */
+bool object_excluded(const struct policy *p, const struct policy_answer *a,
+		     const struct policy_object *object);
+
 /* Does KEY look at what OP found? */
 bool object_speaks(enum key key, uint32_t op);
 

@@ -72,10 +72,12 @@ enum open_mode {
 	OPEN_UPDATE = 16
 };
 
-/* What an op child found: a file, or the place for one; a program. */
+/* What an op child found: a file, or the place for one; a program; a mount. */
 struct policy_object {
-	struct v_str path; /* of a file as the kernel knows it; of a program as found */
-	struct v_str real; /* of a program, as the kernel knows it */
+	/* Of a file as the kernel knows it; of a program as found; a mount point. */
+	struct v_str path;
+	struct v_str real;   /* of a program, as the kernel knows it */
+	struct v_str fstype; /* of a mount */
 	enum object_type type;
 	enum object_links links;
 	bool exists;

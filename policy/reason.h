@@ -37,6 +37,8 @@
 	X(NOT_SUPPORTED, "not-supported", "not supported by this build") \
 	X(ARGUMENTS, "arguments", "the arguments are not valid")         \
 	X(BUSY, "busy", "too many operations are in progress")           \
+	X(IN_PROGRESS, "in-progress", "one is in progress")              \
+	X(WHILE_FROZEN, "while-frozen", "")                              \
 	X(AUDIT, "audit-unavailable", "there is no room for its record") \
 	X(FRONTEND, "frontend", "the command is not allowed")
 

@@ -8,12 +8,15 @@
  *
  * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
  * Child; a child that reads SMART or the Policy, that Looks, that Opens, that is a
- * Handle). Conditions compare the 32 bits that the kernel looks
- * at, or the bits named. Worker and inspector fork without libc and get the pidfd at
- * once; as the worker may not open one, it can signal nobody but its children.
+ * Handle; that walks the Mounts, that freeZes, that Thaws). Conditions compare the 32
+ * bits that the kernel looks at, or the bits named. Worker and inspector fork without
+ * libc and get the pidfd at once; as the worker may not open one, it can signal nobody
+ * but its children.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
 #include <linux/nvme_ioctl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -41,6 +44,9 @@
 #define L   SC_ROLE(SANDBOX_LOOK)
 #define O   SC_ROLE(SANDBOX_OPEN)
 #define H   SC_ROLE(SANDBOX_HANDLE)
+#define M   SC_ROLE(SANDBOX_MOUNTS)
+#define Z   SC_ROLE(SANDBOX_FREEZER)
+#define T   SC_ROLE(SANDBOX_THAWER)
 #define ALL (F | I | W | C)
 
 #define ALLOW(call, roles, why, ...)     {SCMP_SYS(call), roles, 0, why, {__VA_ARGS__}}
@@ -130,7 +136,7 @@ static const struct sc_rule rules[] = {
 	      IS(0, PR_CAPBSET_DROP)),
 	ALLOW(capget,                W|O, "libcap-ng asks for the version"),
 	ALLOW(capset,                W|O, "a child's capabilities"),
-	ALLOW(geteuid,               W|O, "a child's capabilities: is it root?"),
+	ALLOW(geteuid,               W|O|T, "a child's capabilities: is it root? who connects?"),
 	ALLOW(seccomp,               W|O, "a child's filter",
 	      IS(0, SECCOMP_SET_MODE_FILTER), IS(1, 0)),
 	ALLOW(pidfd_send_signal,     W,   "end a child that is late", IS(1, SIGKILL)),
@@ -165,6 +171,33 @@ static const struct sc_rule rules[] = {
 	ALLOW(ioctl,                     S, "the health log",
 	      IS(1, NVME_IOCTL_ADMIN_CMD)),
 
+	/* ---- file systems ---- */
+	ALLOW(openat,                    M, "what is mounted there? the loop device's node",
+	      READ_ONLY(2)),
+	ALLOW(openat2,                   M, "the mount table, /sys, hooks"),
+	ALLOW(open_tree,                 M, "hold a mount that may go"),
+	ALLOW(statx,                     M, "is it the mount of the table?"),
+	ALLOW(newfstatat,                M, "which file system is it?"),
+	ALLOW(fstat,                     M, "the same"),
+	ALLOW(readlinkat,                M, "which device is it?"),
+	ALLOW(getdents64,                M, "what a device is made of"),
+	ALLOW(ioctl,                     M, "where a loop device's file is",
+	      IS(1, LOOP_GET_STATUS64)),
+	ALLOW(ioctl,                     M, "trim", IS(1, FITRIM)),
+	ALLOW(ioctl,                     M|T, "thaw", IS(1, FITHAW)),
+	ALLOW(ioctl,                     Z, "freeze", IS(1, FIFREEZE)),
+	ALLOW(mlockall,                  T, "it thaws when memory is short as well"),
+	ALLOW(accept4,                   T, "the next worker"),
+	ALLOW(getsockopt,                T, "is it root's?", IS(1, SOL_SOCKET),
+	      IS(2, SO_PEERCRED)),
+	ALLOW(clone,                     T, "fork, and no more: one thaw may hang",
+	      IS(0, CLONE_PIDFD | SIGCHLD)),
+	ALLOW(waitid,                    T, "is it through?", IS(0, P_PIDFD)),
+	ALLOW(prctl,                     T, "it ends with the thawer",
+	      IS(0, PR_SET_PDEATHSIG)),
+	ALLOW(getppid,                   T, "is the thawer still there?"),
+	ALLOW(getpid,                    T, "the same"),
+
 	/*
 	 * ---- what libc tries and can do without ----
 	 * An errno, so that another release of libc does not break us.
@@ -191,9 +224,9 @@ static const struct sc_rule rules[] = {
 
 /* Operations whose child does more than answer. */
 static const uint32_t more_roles[OP_MAX] = {
-	[OP_disk_smart] = S,
-	[OP_exec_find] = L,
-	[OP_file_open] = L | O | H,
+	[OP_disk_smart] = S,    [OP_exec_find] = L, [OP_file_open] = L | O | H,
+	[OP_fs_list] = M,       [OP_fs_rescue] = M, [OP_fstrim] = M,
+	[OP_hook_find] = L | M,
 };
 
 uint32_t sandbox_child_roles(uint32_t op)

@@ -58,7 +58,10 @@ enum sandbox_role {
 	SANDBOX_SMART,  /* besides, an op child that reads the health of NVMe disks */
 	SANDBOX_LOOK,   /* besides, one that looks what is at a path */
 	SANDBOX_OPEN, /* besides, one that opens what it found, and seals itself again */
-	SANDBOX_HANDLE, /* besides, what is left of it: an open file */
+	SANDBOX_HANDLE,  /* besides, what is left of it: an open file */
+	SANDBOX_MOUNTS,  /* besides, one that holds, trims or thaws what is mounted */
+	SANDBOX_FREEZER, /* besides, one that freezes what it was given */
+	SANDBOX_THAWER,  /* besides, one that thaws it, whoever else is gone */
 	SANDBOX_ROLE_COUNT
 };
 

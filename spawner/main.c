@@ -26,6 +26,10 @@ static int worker_frame(struct peer *p, struct frame *f)
 		program_forget(s, (pid_t)f->request);
 		return 0;
 	}
+	if (f->type == FRAME_END) {
+		program_end(s, (pid_t)f->request);
+		return 0;
+	}
 	if (f->type == FRAME_REQUEST && f->op == OP_exec)
 		r = program_start(s, f);
 	else if (f->type == FRAME_REQUEST && f->op == OP_exec_status)
@@ -99,12 +103,7 @@ static int on_stop(struct timer *t)
  */
 static int check_worker(void)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	if (getsockopt(LAUNCH_FD_SOCKET, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return -1;
-	if (peer.uid == 0 || peer.uid == geteuid())
+	if (peer_is_trusted(LAUNCH_FD_SOCKET))
 		return 0;
 	errno = EPERM;
 	return -1;

@@ -201,15 +201,20 @@ static int reap(struct program *p)
 	return p->stage == ENDED ? settle(p) : timer_arm_ms(&p->timer, AGE_MS);
 }
 
+static int terminate(struct program *p)
+{
+	p->stage = TERMINATED;
+	signal_group(p, SIGTERM);
+	return timer_arm_ms(&p->timer, KILL_MS);
+}
+
 static int on_timer(struct timer *t)
 {
 	struct program *p = CONTAINER_OF(t, struct program, timer);
 
 	if (p->stage == RUNNING) {
 		p->timed_out = true;
-		p->stage = TERMINATED;
-		signal_group(p, SIGTERM);
-		return timer_arm_ms(t, KILL_MS);
+		return terminate(p);
 	}
 	if (p->unreaped)
 		return reap(p);
@@ -522,6 +527,14 @@ void program_forget(struct spawner *s, pid_t pid)
 	p->forgotten = p->unreaped;
 	if (!p->unreaped)
 		drop(p);
+}
+
+void program_end(struct spawner *s, pid_t pid)
+{
+	struct program *p = find(s, pid);
+
+	if (p && p->stage == RUNNING)
+		terminate(p);
 }
 
 /* ---- the end of the agent ---- */

@@ -94,6 +94,8 @@ int program_start(struct spawner *s, const struct frame *f);
 int program_status(struct spawner *s, const struct frame *f);
 /* The result of PID was fetched, or nobody will. */
 void program_forget(struct spawner *s, pid_t pid);
+/* PID is to end now, as at its deadline. */
+void program_end(struct spawner *s, pid_t pid);
 /* The agent stops: tell all that shall not live on to end; loop_stop when they have. */
 void programs_stop(struct spawner *s);
 /* The same with SIGKILL and without waiting. */

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -39,6 +40,13 @@ static const char child_messages[CHILD_COUNT] = {
 /* Of channel_errnum: no reason told since it was open. */
 #define NEVER_TOLD (-1)
 
+/* Nobody reads the other end: a restart must not wait for that. */
+static void print(const char *lines, size_t len)
+{
+	if (poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, 0) > 0)
+		fprintf(stderr, "%.*s", (int)len, lines);
+}
+
 int say(const char *fmt, ...)
 {
 	char line[ERR_DESC_MAX + 128];
@@ -47,10 +55,51 @@ int say(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	/* Nobody reads the other end: a restart must not wait for that. */
 	if (poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, 0) > 0)
 		fprintf(stderr, "postern: %s\n", line);
 	return -1;
+}
+
+/* Is a file system frozen, perhaps that of our log, or about to be? */
+static bool is_frozen(const struct supervisor *s)
+{
+	uint32_t phase = atomic_load(&s->record->phase);
+
+	return phase != PHASE_NONE && phase != PHASE_THAWED;
+}
+
+static int on_said(struct timer *t)
+{
+	struct supervisor *s = CONTAINER_OF(t, struct supervisor, said_timer);
+
+	if (is_frozen(s))
+		return timer_arm_ms(t, SAID_MS);
+	print(s->said, s->said_len);
+	s->said_len = 0;
+	return 0;
+}
+
+/* As say, but while something is frozen the line waits: to write it could hang us. */
+PRINTF(2, 3)
+static void tell(struct supervisor *s, const char *fmt, ...)
+{
+	char line[ERR_DESC_MAX + 128];
+	size_t len;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (!is_frozen(s) && !s->said_len) {
+		say("%s", line);
+		return;
+	}
+	len = strlen("postern: \n") + strlen(line);
+	/* What does not fit is lost: these are lines for people. */
+	if (len < sizeof(s->said) - s->said_len)
+		s->said_len +=
+			(size_t)sprintf(s->said + s->said_len, "postern: %s\n", line);
+	timer_arm_ms(&s->said_timer, SAID_MS);
 }
 
 static enum child_id id_of(const struct child *c)
@@ -108,6 +157,14 @@ static void worker_args(const struct supervisor *s, const char *denied, const ch
 		*arg++ = "--policy-root";
 		*arg++ = s->policy_root;
 	}
+	if (s->runtime) {
+		*arg++ = "--runtime";
+		*arg++ = s->runtime;
+	}
+	if (s->hook) {
+		*arg++ = "--hook";
+		*arg++ = s->hook;
+	}
 	if (s->verbose)
 		*arg = "--verbose";
 }
@@ -116,7 +173,7 @@ static int launch_child(const struct child *c, int socket)
 {
 	const struct supervisor *s = c->s;
 	char denied[2 * sizeof(s->commands) + 1];
-	const char *argv[10] = {name_of(c)};
+	const char *argv[16] = {name_of(c)};
 	struct launch l = {
 		.argv = argv,
 		.exe = c->exe,
@@ -208,7 +265,7 @@ static int start(struct child *c)
 	if (is_worker && timer_arm_ms(&c->timer, READY_MS) < 0)
 		return -1;
 	if (c->s->verbose)
-		say("%s started", name_of(c));
+		tell(c->s, "%s started", name_of(c));
 	return 0;
 }
 
@@ -218,18 +275,14 @@ static int connect_spawner(const struct supervisor *s)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	CLEANUP(close_p)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
 	if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", s->spawner) >=
 	    (int)sizeof(addr.sun_path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return -1;
-	if (peer.uid != 0 && peer.uid != geteuid()) {
+	if (!peer_is_trusted(fd)) {
 		errno = EPERM;
 		return -1;
 	}
@@ -285,7 +338,7 @@ static bool may_come_free(struct supervisor *s, int errnum)
 static void tell_channel(struct supervisor *s, const struct err *e)
 {
 	if (s->verbose || e->errnum != s->channel_errnum)
-		say("%s", e->desc);
+		tell(s, "%s", e->desc);
 	s->channel_errnum = e->errnum;
 }
 
@@ -317,7 +370,7 @@ static int start_later(struct child *c, int errnum)
 {
 	if (errnum == EPIPE) /* the worker just went; that is no fault of C */
 		return timer_arm_ms(&c->timer, SETTLE_MS);
-	say("cannot start %s: %s", name_of(c), strerror(errnum));
+	tell(c->s, "cannot start %s: %s", name_of(c), strerror(errnum));
 	return timer_arm_ms(&c->timer, backoff_next(&c->backoff, now_ms()));
 }
 
@@ -366,8 +419,8 @@ static int on_timer(struct timer *t)
 
 	if (!is_running(c))
 		return advance(c->s);
-	say("%s %s, killed", name_of(c),
-	    c->socket.fd < 0 ? "did not end when it should" : "did not get ready");
+	tell(c->s, "%s %s, killed", name_of(c),
+	     c->socket.fd < 0 ? "did not end when it should" : "did not get ready");
 	kill_child(c);
 	return 0;
 }
@@ -432,9 +485,9 @@ static int give_up(struct child *c, int status)
 	/* The worker has said why, as has a program that was not run; others cannot. */
 	if (id_of(c) != CHILD_WORKER && id_of(c) != CHILD_SPAWNER &&
 	    status != EXIT_NOT_RUN)
-		say("%s cannot work here: %s", name_of(c),
-		    status == EXIT_SEAL ? "its sandbox could not be entered"
-					: "wrong arguments or environment");
+		tell(c->s, "%s cannot work here: %s", name_of(c),
+		     status == EXIT_SEAL ? "its sandbox could not be entered"
+					 : "wrong arguments or environment");
 	return supervisor_stop(c->s, EXIT_FAILURE);
 }
 
@@ -452,17 +505,29 @@ static int restart(struct child *c, const siginfo_t *end, bool hung_up)
 	bool expected = hung_up && exited && end->si_status == EXIT_PEER_GONE;
 	uint32_t delay = backoff_next(&c->backoff, now_ms());
 
+	/* Whoever is needed to end a freeze is not waited for. */
+	if (is_frozen(c->s) && delay > FROZEN_RETRY_MS)
+		delay = FROZEN_RETRY_MS;
 	/* Its end may be seen before that of its worker, to which it must not go back. */
 	if (expected && delay < SETTLE_MS)
 		delay = SETTLE_MS;
 	if (id_of(c) == CHILD_WORKER)
 		forgive_others(c->s);
 	if (!expected || c->s->verbose)
-		say("%s ended by %s %d, restart in %u ms", name_of(c),
-		    exited ? "status" : "signal", end->si_status, delay);
+		tell(c->s, "%s ended by %s %d, restart in %u ms", name_of(c),
+		     exited ? "status" : "signal", end->si_status, delay);
 	if (delay && timer_arm_ms(&c->timer, delay) < 0)
 		return -1;
 	return advance(c->s);
+}
+
+static void send_byte(int sock, char byte)
+{
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	/* One that is not there, or reads nothing, is ended otherwise. */
+	sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static bool any_running(const struct supervisor *s)
@@ -509,10 +574,14 @@ int supervisor_stop(struct supervisor *s, int status)
 	s->stopping = true;
 	s->status = status;
 	notify_manager("STOPPING=1");
-	close_socket(&s->child[CHILD_WORKER]); /* it ends, and with it the others */
+	/* It thaws what is frozen, and ends, and with it the others. */
+	send_byte(s->child[CHILD_WORKER].socket.fd, LAUNCH_MSG_STOP);
+	close_socket(&s->child[CHILD_WORKER]);
 	if (!any_running(s))
 		loop_stop(&s->loop, status);
-	return timer_arm_ms(&s->stop_timer, STOP_MS);
+	return timer_arm_ms(&s->stop_timer, atomic_load(&s->record->phase) == PHASE_NONE
+						    ? STOP_MS
+						    : FROZEN_STOP_MS);
 }
 
 static int on_stop_timer(struct timer *t)
@@ -524,17 +593,28 @@ static int on_stop_timer(struct timer *t)
 		loop_stop(&s->loop, s->status);
 		return 0;
 	}
-	say("stopping takes too long, killed what is left");
+	tell(s, "stopping takes too long, killed what is left");
 	s->killed = true;
 	for (int i = 0; i < CHILD_COUNT; i++)
 		kill_child(&s->child[i]);
 	return timer_arm_ms(t, HANGUP_MS);
 }
 
+/* What is frozen, by the worker's word; for reading. */
+static const struct freeze_record *state_map(int fd)
+{
+	const struct state *s = mmap(NULL, sizeof(*s), PROT_READ, MAP_SHARED, fd, 0);
+
+	return s == MAP_FAILED ? NULL : &s->freeze;
+}
+
 int supervisor_init(struct supervisor *s)
 {
 	if (loop_init(&s->loop) < 0 ||
 	    timer_init(&s->loop, &s->stop_timer, on_stop_timer) < 0)
+		return -1;
+	s->record = state_map(s->state);
+	if (!s->record || timer_init(&s->loop, &s->said_timer, on_said) < 0)
 		return -1;
 	s->reopen.max_ms = REOPEN_MAX_MS;
 	s->channel_errnum = NEVER_TOLD;
@@ -557,9 +637,11 @@ int supervisor_run(struct supervisor *s)
 
 	if (status == 0)
 		status = loop_run(&s->loop);
+	if (!is_frozen(s))
+		print(s->said, s->said_len);
 	if (status >= 0)
 		return status;
-	say("internal failure: %s", strerror(errno));
+	tell(s, "internal failure: %s", strerror(errno));
 	for (int i = 0; i < CHILD_COUNT; i++)
 		kill_child(&s->child[i]);
 	return EXIT_FAILURE;

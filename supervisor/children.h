@@ -29,6 +29,7 @@
 
 #include "ipc/err.h"
 #include "ipc/loop.h"
+#include "ipc/state.h"
 #include "sandbox/sandbox.h"
 #include "supervisor/backoff.h"
 #include "supervisor/channel.h"
@@ -39,6 +40,9 @@
 #define TRIAL_MS          1000  /* in which a first frontend shows that it can run here */
 #define READY_MS          10000 /* for a worker to be ready */
 #define STOP_MS           2000  /* for all to end after a request to stop */
+#define FROZEN_STOP_MS    15000 /* the same, with a thaw and its hooks before */
+#define FROZEN_RETRY_MS   1000  /* longest delay between two starts while frozen */
+#define SAID_MS           500   /* between two looks whether a line can be written */
 #define RETRY_MAX_MS      10000 /* longest delay between two starts of a program */
 #define REOPEN_MAX_MS     5000  /* longest delay between two tries to open the channel */
 #define BUSY_MS           500   /* for who had the channel before us to let it go */
@@ -81,6 +85,12 @@ struct supervisor {
 	const char *policy_root; /* of the files; NULL: "/" */
 	const char *spawner;     /* socket of one that is a service; NULL: we start it */
 	int state;               /* of LAUNCH_FD_STATE */
+	const struct freeze_record *record; /* in it */
+	const char *runtime; /* directory in memory for a thawer's socket; NULL: none */
+	const char *hook;    /* of freezes; NULL: none */
+	char said[8192];     /* lines that wait for a thaw */
+	size_t said_len;
+	struct timer said_timer;
 	uint64_t commands; /* that the lists leave, by number in ipc/ops.h; ~0: no list */
 	int audit;
 	bool verbose;
@@ -96,8 +106,8 @@ struct supervisor {
 };
 
 /*
- * The parts with an owner outside (child[].exe and .confine, channel, profile, audit,
- * verbose) are the caller's to fill, all else zero. 0, or -1 with errno.
+ * The parts with an owner outside (child[].exe and .confine, channel, profile, state,
+ * audit, verbose) are the caller's to fill, all else zero. 0, or -1 with errno.
  */
 int supervisor_init(struct supervisor *s);
 

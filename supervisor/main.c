@@ -100,10 +100,11 @@ static void on_announced(struct supervisor *s)
 static int begin(struct agent *a, struct options *o, int *status, struct err *e)
 {
 	struct supervisor *s = &a->supervisor;
+	bool frozen = state_is_frozen(o->statedir);
 
 	/* Now, while a number that is open is open because the caller opened it. */
-	s->audit = audit_open(o->audit, e);
-	if (s->audit < 0 || (o->logfile && log_open(o->logfile, e) < 0))
+	s->audit = audit_open(o->audit, frozen, e);
+	if (s->audit < 0 || (o->logfile && log_open(o->logfile, frozen, e) < 0))
 		return -1;
 	if (o->daemon && !o->logfile && s->audit == STDERR_FILENO) {
 		options_warn(o, "a daemon has no standard error: decisions will not be "
@@ -127,6 +128,7 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 	s->profile = o->profile;
 	s->policy_root = o->policy_root;
 	s->spawner = o->spawner;
+	s->hook = o->fsfreeze_hook;
 	s->commands = lists_leave(o->allow, o->block);
 	s->verbose = o->verbose;
 	s->retry = o->retry;
@@ -142,14 +144,18 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 		if (s->child[i].exe < 0)
 			return -1;
 	}
-	if (supervisor_init(s) < 0 || signals_init(a) < 0)
-		return err_sys(e, errno, "cannot start");
 	if (statedir_check(o->statedir, make_statedir, e) < 0)
 		return -1;
 	if (pidfile_take(&a->pidfile, o->pidfile, e) < 0)
 		return -1;
 	s->state = state_open(o->statedir, e);
-	return s->state < 0 ? -1 : 0;
+	if (s->state < 0)
+		return -1;
+	if (is_in_memory(o->statedir))
+		s->runtime = o->statedir;
+	if (supervisor_init(s) < 0 || signals_init(a) < 0)
+		return err_sys(e, errno, "cannot start");
+	return 0;
 }
 
 static int run(struct options *o)

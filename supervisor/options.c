@@ -133,7 +133,8 @@ static const struct row rows[] = {
 	 ";\nthe path must be attached: -F/path",
 	 VALUE(hook_kind, fsfreeze_hook)},
 	{'t', "statedir", "statedir", "DIR",
-	 "directory of the agent's state, default /run/postern",
+	 "directory of the agent's state, default /run/postern;\nnot in memory: a freeze "
+	 "ends with the worker",
 	 VALUE(text_kind, statedir)},
 	{'v', "verbose", "verbose", NULL, "log more", VALUE(flag_kind, verbose)},
 	{'r', "retry-path", "retry-path", NULL,

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#include "ipc/launch.h"
+#include "ipc/state.h"
 
 /* A decimal number from 0 to MAX, nothing before or after it; -1 if it is none. */
 static int64_t number_of(const char *s, int64_t max)
@@ -134,15 +134,20 @@ int user_find(struct identity *id, const char *user, const char *option, struct 
 	return 0;
 }
 
-/* WHAT it is, for the message. */
-static int append_file(const char *path, const char *what, struct err *e)
+/*
+ * WHAT it is, for the message. While something is FROZEN only what is there is opened: to
+ * make a file waits for the thaw, and so does the kernel's way to one it has not looked
+ * up yet.
+ */
+static int append_file(const char *path, const char *what, bool frozen, struct err *e)
 {
 	/* O_NONBLOCK: do not wait for the reader of a FIFO; it is refused below. */
+	const int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
+			  O_CLOEXEC | (frozen ? 0 : O_CREAT);
 	CLEANUP(close_p)
-	int fd = open(path,
-		      O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
-			      O_CLOEXEC,
-		      0600);
+	int looked = frozen ? open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	CLEANUP(close_p)
+	int fd = frozen && looked < 0 ? -1 : open(path, flags, 0600);
 
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open %s file '%s'", what, path);
@@ -152,13 +157,13 @@ static int append_file(const char *path, const char *what, struct err *e)
 	return TAKE_FD(fd);
 }
 
-int audit_open(const char *sink, struct err *e)
+int audit_open(const char *sink, bool frozen, struct err *e)
 {
 	int64_t number;
 	int flags;
 
 	if (strncmp(sink, "file:", 5) == 0)
-		return append_file(sink + 5, "audit", e);
+		return append_file(sink + 5, "audit", frozen, e);
 	number = strncmp(sink, "fd:", 3) == 0 ? number_of(sink + 3, INT_MAX) : -1;
 	if (number < 0)
 		return err_set(e, ERR_GENERIC,
@@ -169,9 +174,9 @@ int audit_open(const char *sink, struct err *e)
 	return (int)number;
 }
 
-int log_open(const char *path, struct err *e)
+int log_open(const char *path, bool frozen, struct err *e)
 {
-	CLEANUP(close_p) int fd = append_file(path, "log", e);
+	CLEANUP(close_p) int fd = append_file(path, "log", frozen, e);
 
 	if (fd < 0)
 		return -1;
@@ -179,7 +184,7 @@ int log_open(const char *path, struct err *e)
 }
 
 /* What writes to a disk may hang with it; the worker must not. */
-static bool is_in_memory(const char *dir)
+bool is_in_memory(const char *dir)
 {
 	struct statfs fs;
 
@@ -200,9 +205,22 @@ int state_open(const char *dir, struct err *e)
 		fd = memfd_create("postern-state", MFD_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open '%s'", path);
-	if (!is_regular(fd) || ftruncate(fd, LAUNCH_STATE_SIZE) < 0)
+	if (!is_regular(fd) || ftruncate(fd, sizeof(struct state)) < 0)
 		return err_sys(e, errno, "cannot make room for the state");
 	return TAKE_FD(fd);
+}
+
+bool state_is_frozen(const char *dir)
+{
+	char path[PATH_MAX];
+	CLEANUP(close_p) int fd = -1;
+	struct freeze_record r;
+
+	if (snprintf(path, sizeof(path), "%s/state", dir) < (int)sizeof(path))
+		fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 && is_in_memory(dir) &&
+	       pread(fd, &r, sizeof(r), offsetof(struct state, freeze)) == sizeof(r) &&
+	       r.phase != PHASE_NONE && r.phase != PHASE_THAWED;
 }
 
 int program_open(const char *dir, const char *file, struct err *e)

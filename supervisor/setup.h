@@ -32,18 +32,24 @@ void pidfile_done(struct pidfile *p);
 /* USER, a name in /etc/passwd or a number (used as uid and gid); never root. */
 int user_find(struct identity *id, const char *user, const char *option, struct err *e);
 
+/* Is DIR in memory, so that nothing written there waits for a disk? */
+bool is_in_memory(const char *dir);
+
 /*
- * What survives a worker, LAUNCH_STATE_SIZE bytes: the file "state" in DIR, if that is in
- * memory, so that it lasts until the next boot; else a memory of our own. Its descriptor,
- * or -1 with E.
+ * What survives a worker (struct state of ipc/state.h): the file "state" in DIR, if that
+ * is in memory, so that it lasts until the next boot; else a memory of our own. Its
+ * descriptor, or -1 with E.
  */
 int state_open(const char *dir, struct err *e);
 
+/* Does the state in DIR say that a file system is frozen? Then nothing may be made. */
+bool state_is_frozen(const char *dir);
+
 /* Descriptor of SINK, "fd:N" (N itself) or "file:PATH" (opened); -1 with E filled. */
-int audit_open(const char *sink, struct err *e);
+int audit_open(const char *sink, bool frozen, struct err *e);
 
 /* Standard error goes to the end of the file PATH from now on. */
-int log_open(const char *path, struct err *e);
+int log_open(const char *path, bool frozen, struct err *e);
 
 /* An O_PATH descriptor of the program FILE in DIR; -1 with E filled. */
 int program_open(const char *dir, const char *file, struct err *e);

@@ -116,7 +116,7 @@ int ask_reply(struct worker *w, const struct frame *f)
 {
 	if (f->type != FRAME_REPLY || f->n_fds || !f->request)
 		return -1;
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
 		struct request *rq = &w->requests[i];
 
 		if (!is_question(rq) || rq->asked != f->request)
@@ -131,7 +131,7 @@ int ask_reply(struct worker *w, const struct frame *f)
 
 void ask_again(struct worker *w)
 {
-	for (size_t i = 0; i < REQUESTS_MAX; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++)
 		if (is_question(&w->requests[i]) && !w->requests[i].asked &&
 		    !w->requests[i].part)
 			ask(w, &w->requests[i]);
@@ -139,7 +139,7 @@ void ask_again(struct worker *w)
 
 void ask_lost(struct worker *w)
 {
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
 		struct request *rq = &w->requests[i];
 		struct err e;
 

@@ -25,6 +25,9 @@
 	X(FILE_CLOSE, "file-close", "b0d8e6a41c5f4e72936a0f18c2d7b5e9", 6)           \
 	X(EXEC_START, "exec-start", "6a1f3d9c27b84c5ea0e49d7358b2c610", 5)           \
 	X(EXEC_EXIT, "exec-exit", "d94b72e05f3a41c8b6170ca2e83f95d1", 5)             \
+	X(FREEZE, "freeze", "1c7de3a5b94f4f0c8e62d0a7539b8e14", 5)                   \
+	X(THAW, "thaw", "5f92b6d08ac74e3f9d1b7c40e2a86f35", 5)                       \
+	X(AUTO_THAW, "auto-thaw", "e08b3c71d5264a9fb7f04d9a61c2583e", 4)             \
 	X(PROTOCOL_ERROR, "protocol-error", "92a3fa35c76a4ca0afa236d690b7f40a", 4)   \
 	X(CHILD_VIOLATION, "child-violation", "4753ad3c42194970bb1c214840a83980", 2) \
 	X(CHILD_RESTART, "child-restart", "8f090c1ea0dc467dab5caa9b99c3cbf1", 4)
@@ -84,6 +87,11 @@ enum audit_event { AUDIT_EVENT_TABLE(AUDIT_EVENT_ENUM) AUDIT_EVENT_COUNT };
 	X(t, BOOL, timed_out, PX "TIMED_OUT", F_PUB | F_OPT, REF_NONE)          \
 	X(t, U64, out_bytes, PX "OUT_BYTES", F_PUB | F_OPT, REF_NONE)           \
 	X(t, BOOL, out_truncated, PX "OUT_TRUNCATED", F_PUB | F_OPT, REF_NONE)  \
+	X(t, U64, fs_count, PX "FS_COUNT", F_PUB | F_OPT, REF_NONE)             \
+	X(t, STR, fs_mounts, PX "FS_MOUNTS", F_PUB | F_OPT, REF_NONE)           \
+	X(t, STR, thaw_cause, PX "THAW_CAUSE", F_PUB | F_OPT, REF_NONE)         \
+	X(t, STR, hook, PX "HOOK", F_PUB | F_OPT, REF_NONE)                     \
+	X(t, STR, hook_result, PX "HOOK_RESULT", F_PUB | F_OPT, REF_NONE)       \
 	X(t, STR, process, PX "PROCESS", F_PUB | F_OPT, REF_NONE)               \
 	X(t, STR, reported_by, PX "REPORTED_BY", F_PUB | F_OPT, REF_NONE)       \
 	X(t, STR, detail, PX "DETAIL", F_PUB | F_OPT, REF_NONE)                 \

@@ -28,6 +28,7 @@
 #define HANDLER_BY_INSPECTOR(tag)
 #define HANDLER_BY_HANDLE(tag)
 #define HANDLER_BY_SPAWNER(tag)
+#define HANDLER_BY_FREEZE(tag)
 #define HANDLER(tag, number, name, args, result, carrier, ...) HANDLER_##carrier(tag)
 static child_fn *const handlers[OP_MAX] = {OP_TABLE(HANDLER)};
 
@@ -85,7 +86,7 @@ static void fail(struct op_child *c, const char *why)
 }
 
 /* It has looked and asks: may it be opened? It goes on, or the request has ended. */
-static bool found(struct op_child *c, const struct frame *f)
+static bool found_file(struct op_child *c, const struct frame *f)
 {
 	uint8_t buf[1024];
 	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
@@ -110,13 +111,22 @@ static bool found(struct op_child *c, const struct frame *f)
 						    }) == FRAME_OK;
 }
 
+/* Operations whose child asks on its way. */
+static bool (*const founds[OP_MAX])(struct op_child *c, const struct frame *f) = {
+	[OP_file_open] = found_file,
+	[OP_fs_list] = freeze_found,
+	[OP_fstrim] = freeze_found,
+};
+
 /* A frame as it may come from C at this point. */
 static bool take(struct op_child *c, struct frame *f)
 {
 	if (!c->rq || f->op != what(c->rq))
 		return false;
 	if (f->type == FRAME_FOUND)
-		return found(c, f);
+		return founds[f->op] && founds[f->op](c, f);
+	if (f->type == FRAME_HOLD)
+		return f->op == OP_fs_list && freeze_held(c, f);
 	/* Content goes beside the answer to a read, and to nothing else. */
 	if (f->type != FRAME_REPLY || f->n_fds > (f->op == OP_file_read))
 		return false;
@@ -187,6 +197,9 @@ static bool looks(uint32_t op)
 
 static bool is_full(const struct worker *w, uint32_t op)
 {
+	/* A thaw is never too much. */
+	if (op_by_number(op)->flags & OPF_FROZEN_OK)
+		return false;
 	/* Of a crowd of files that was closed a busy machine sees the end much later. */
 	return w->children - w->files - w->leaving >= CHILDREN_MAX ||
 	       w->leaving >= HANDLES_MAX || (looks(op) && w->looking >= LOOKING_MAX);

@@ -18,15 +18,15 @@
 #include "ipc/launch.h"
 #include "sandbox/sandbox.h"
 
-/* Above every descriptor that a child is given, so that moving never overwrites one. */
-#define FD_ASIDE (CHILD_FD_FIRST + CHILD_FDS_MAX)
-
 static bool keep_only(const struct fork_plan *plan)
 {
+	/* Above every descriptor that it is given, so that moving never overwrites one.
+	 */
+	const int first = CHILD_FD_FIRST + (int)plan->n_keep;
 	int aside[CHILD_FDS_MAX];
 
 	for (size_t i = 0; i < plan->n_keep; i++) {
-		aside[i] = fcntl(plan->keep[i], F_DUPFD_CLOEXEC, FD_ASIDE);
+		aside[i] = fcntl(plan->keep[i], F_DUPFD_CLOEXEC, first);
 		if (aside[i] < 0)
 			return false;
 	}
@@ -39,26 +39,22 @@ static bool keep_only(const struct fork_plan *plan)
 }
 
 /* A worker that is killed takes along what nobody would know of any more. */
-static bool tie_to_worker(pid_t worker)
+bool fork_tie(pid_t parent)
 {
-	return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == worker;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
 }
 
 static void become_child(const struct fork_plan *plan, pid_t worker)
 {
 	const char *step;
 
-	if (!keep_only(plan) || (!plan->outlives && !tie_to_worker(worker)) ||
+	if (!keep_only(plan) || (!plan->outlives && !fork_tie(worker)) ||
 	    sandbox_keep_caps(plan->caps) < 0 || sandbox_enter(plan->roles, &step) < 0)
 		_exit(EXIT_SEAL);
 }
 
-/*
- * fork(2) that hands out the pidfd at once. So no process number is ever looked up, and
- * the filter need not let the worker open a pidfd: it can signal nobody but its children.
- * The worker has one thread, and nothing in it relies on what libc's fork does besides.
- */
-static long fork_with_pidfd(int *pidfd)
+/* There is one thread, and nothing relies on what libc's fork does besides. */
+long fork_with_pidfd(int *pidfd)
 {
 	return syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
 }

@@ -12,10 +12,11 @@
 #include <stdbool.h>
 
 #include "ipc/loop.h"
+#include "ipc/state.h"
 
 /* The first descriptor of those that a child was given to keep. */
 #define CHILD_FD_FIRST 3
-#define CHILD_FDS_MAX  4
+#define CHILD_FDS_MAX  (SUPERBLOCKS_MAX + 4)
 
 /* A child that runs, or has not yet been seen to end. */
 struct child {
@@ -46,6 +47,16 @@ struct fork_plan {
 enum fork_side worker_fork(struct child *c, struct loop *loop,
 			   const struct fork_plan *plan,
 			   void (*on_exit)(struct child *c, int code, int status));
+
+/*
+ * fork(2) that hands out the pidfd at once. So no process number is ever looked up, and
+ * the filter need not let anybody open a pidfd: one can signal nobody but one's children.
+ * 0 in the child, -1 with errno.
+ */
+long fork_with_pidfd(int *pidfd);
+
+/* In a child: die with the process PARENT that forked it. False: it is gone already. */
+bool fork_tie(pid_t parent);
 
 /* SIGKILL. The child may still be there for long: in a system call that hangs. */
 void child_kill(struct child *c);

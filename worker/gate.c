@@ -24,6 +24,15 @@ static void refuse(struct verdict *v, enum reason reason, enum err_class cls)
 	v->cls = cls;
 }
 
+/* While something is frozen: thaw and status, whatever else is said. */
+static void thaw_anyway(struct verdict *v)
+{
+	if (v->policy.allowed && !v->policy.complained)
+		return;
+	v->reason = REASON_WHILE_FROZEN;
+	v->policy.complained = false;
+}
+
 void gate_decide(const struct worker *w, const struct asked *q, struct verdict *v)
 {
 	struct policy_question question = {
@@ -37,8 +46,10 @@ void gate_decide(const struct worker *w, const struct asked *q, struct verdict *
 	/* What complain mode lets through keeps the reason that would refuse it. */
 	v->reason = v->policy.reason;
 	v->skew = v->policy.allowed != !(q->flags & FRAME_REFUSED);
-	if (w->fs != FS_THAWED && !(q->op->flags & OPF_FROZEN_OK))
+	if (freeze_is_on(&w->freeze) && !(q->op->flags & OPF_FROZEN_OK))
 		refuse(v, REASON_FROZEN, ERR_NOT_FOUND);
+	else if (freeze_is_on(&w->freeze) && !(q->flags & FRAME_BAD_ARGS))
+		thaw_anyway(v);
 	else if (!v->policy.allowed)
 		refuse(v, v->policy.reason,
 		       v->policy.never ? ERR_NOT_FOUND : ERR_GENERIC);
@@ -136,6 +147,8 @@ static struct request *take_slot(struct worker *w, const struct asked *q,
 	/* Thaw and status are never too many. */
 	if (!(q->op->flags & OPF_FROZEN_OK) && !rate_take(w, &v->policy, now_usec()))
 		refuse(v, REASON_RATE, ERR_GENERIC);
+	else if (q->op->flags & OPF_ALONE && request_under_way(w, q->number))
+		refuse(v, REASON_IN_PROGRESS, ERR_GENERIC);
 	else
 		rq = request_begin(w, q->number, &v->policy);
 	if (v->allowed && !rq)

@@ -90,6 +90,9 @@ static int new_frontend(struct worker *w, int sock)
 	w->last_id = 0;
 	if (peer_open(&w->frontend, &w->loop, sock, frontend_frame, frontend_gone) < 0)
 		return -1;
+	/* Before the policy, with which it begins to read. */
+	if (freeze_is_on(&w->freeze))
+		freeze_tell(w);
 	send_policy(w);
 	return 0;
 }
@@ -222,9 +225,13 @@ static int launch_event(struct source *s, uint32_t events)
 	(void)events;
 	if (what < 0)
 		return 0;
-	/* The supervisor stops us by closing its end; so does its death. */
+	/* The end of its socket is the supervisor's death, by which no freeze ends. */
+	if (what == 0 && w->stopping)
+		return loop_remove(&w->loop, s), 0;
 	if (what == 0)
 		return loop_stop(&w->loop, EXIT_CLEAN), 0;
+	if (what == LAUNCH_MSG_STOP)
+		return freeze_stop(w), 0;
 	if (fd < 0)
 		return -1; /* out of descriptors: a worker started anew has none yet */
 	if (what == LAUNCH_MSG_FRONTEND)

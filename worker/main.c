@@ -20,6 +20,8 @@
 
 struct settings {
 	struct policy_from policy;
+	const char *runtime; /* directory in memory; NULL: there is none */
+	const char *hook;    /* of freezes; NULL: none */
 	bool verbose;
 };
 
@@ -29,6 +31,8 @@ static int parse(int argc, char **argv, struct settings *s)
 		{"profile", required_argument, NULL, 'p'},
 		{"policy-root", required_argument, NULL, 'r'},
 		{"deny", required_argument, NULL, 'd'},
+		{"runtime", required_argument, NULL, 't'},
+		{"hook", required_argument, NULL, 'h'},
 		{"verbose", no_argument, NULL, 'v'},
 		{0},
 	};
@@ -42,6 +46,10 @@ static int parse(int argc, char **argv, struct settings *s)
 			s->policy.root = optarg;
 		else if (c == 'd')
 			s->policy.denied = strtoull(optarg, NULL, 16);
+		else if (c == 't')
+			s->runtime = optarg;
+		else if (c == 'h')
+			s->hook = optarg;
 		else if (c == 'v')
 			s->verbose = true;
 		else
@@ -79,27 +87,43 @@ struct needs {
 	bool spawner;
 };
 
-/* A part that no policy names is needed with its command. */
-static uint32_t part_of(uint32_t op)
+#define OPS(tag) (UINT64_C(1) << OP_##tag)
+#define FREEZES  (OPS(fsfreeze_freeze) | OPS(fsfreeze_freeze_list) | OPS(fsfreeze_thaw))
+
+/* Parts that no policy names are needed with their commands. */
+static const uint64_t needed_by[OP_MAX] = {
+	[OP_exec_find] = OPS(exec),
+	[OP_fs_list] = FREEZES,
+	[OP_fs_rescue] = FREEZES,
+	[OP_hook_find] = FREEZES,
+};
+
+static bool is_needed(const struct worker *w, uint64_t allowed, uint32_t op)
 {
-	return op == OP_exec_find ? OP_exec : op;
+	/* Whatever the policy says now, a freeze that is in force has to end. */
+	if (freeze_on_record(w))
+		allowed |= FREEZES;
+	return allowed & (needed_by[op] ? needed_by[op] : UINT64_C(1) << op);
 }
 
-static struct needs needs_of(const struct policy *p)
+static struct needs needs_of(const struct worker *w)
 {
 	struct needs needs = {.roles = SC_ROLE(SANDBOX_WORKER)};
 
 	for (uint32_t n = OP_NONE; n < OP_MAX; n++) {
 		const struct op *op = op_by_number(n);
 
-		if (!op || !policy_may(p, part_of(n)))
+		if (!op || !is_needed(w, w->policy.allowed, n))
 			continue;
 		/* To ask for results alone there is none to ask. */
 		needs.spawner |= op->carrier == BY_SPAWNER && op->flags & OPF_MUTATES;
-		if (op->carrier != BY_CHILD)
-			continue;
-		needs.caps |= op->caps;
-		needs.roles |= sandbox_child_roles(n);
+		needs.spawner |= n == OP_hook_find && w->freeze.hook_path;
+		if (op->carrier == BY_CHILD) {
+			needs.caps |= op->caps;
+			needs.roles |= sandbox_child_roles(n);
+		} else if (op->carrier == BY_FREEZE && op->flags & OPF_MUTATES) {
+			needs.roles |= SC_ROLE(SANDBOX_FREEZER) | SC_ROLE(SANDBOX_THAWER);
+		}
 	}
 	return needs;
 }
@@ -109,20 +133,34 @@ static int open_state(struct worker *w)
 {
 	int fd = fcntl(LAUNCH_FD_STATE, F_GETFD) < 0 ? -1 : LAUNCH_FD_STATE;
 	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-	struct state *s =
-		mmap(NULL, LAUNCH_STATE_SIZE, PROT_READ | PROT_WRITE, flags, fd, 0);
+	struct state *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, flags, fd, 0);
 
-	/* No child may reach into it. */
-	if (s == MAP_FAILED || madvise(s, LAUNCH_STATE_SIZE, MADV_DONTFORK) < 0)
+	/* No child may reach into it, but the thawer. */
+	if (s == MAP_FAILED || madvise(s, sizeof(*s), MADV_DONTFORK) < 0)
 		return -1;
-	if (s->magic != STATE_MAGIC || s->last_handle < HANDLE_FIRST - 1)
-		*s = (struct state){STATE_MAGIC, HANDLE_FIRST - 1};
+	if (s->magic != STATE_MAGIC || s->last_handle < HANDLE_FIRST - 1 ||
+	    s->freeze.n > SUPERBLOCKS_MAX) {
+		/* Room for lines is no memory until there are some. */
+		memset(s, 0, offsetof(struct state, held.bytes));
+		s->magic = STATE_MAGIC;
+		s->last_handle = HANDLE_FIRST - 1;
+	}
+	held_check(&s->held);
 	w->state = s;
 	close_p(&fd);
 	return 0;
 }
 
-static int prepare(struct worker *w)
+/* From the first write of ours on: nothing goes to a disk that may be frozen. */
+static void hold_if_frozen(struct worker *w)
+{
+	uint32_t phase = atomic_load(&w->freeze.record->phase);
+
+	if (phase != PHASE_NONE && phase != PHASE_THAWED)
+		sink_hold(&w->sink);
+}
+
+static int prepare(struct worker *w, const struct settings *s)
 {
 	int audit_fd = fcntl(LAUNCH_FD_EXTRA, F_GETFD) < 0 ? -1 : LAUNCH_FD_EXTRA;
 
@@ -132,8 +170,10 @@ static int prepare(struct worker *w)
 	if (!w->arena.p || sys_init(&w->sys) < 0 || loop_init(&w->loop) < 0 ||
 	    launch_init(w) < 0 || requests_init(w) < 0)
 		return -1;
-	if (sink_init(&w->sink, &w->loop, audit_fd) < 0)
+	if (sink_init(&w->sink, &w->loop, audit_fd, &w->state->held) < 0 ||
+	    freeze_open(w, s->runtime, s->hook) < 0)
 		return -1;
+	hold_if_frozen(w);
 	return audit_init(&w->audit, &w->sink);
 }
 
@@ -161,12 +201,14 @@ static int serve(struct worker *w, const struct needs *needs)
 	record_start(w, needs->caps);
 	if (w->verbose)
 		worker_log(w, "ready, policy %s", policy_base(&w->policy));
+	freeze_resume(w);
 	if (launch_ready(w, needs->spawner) < 0)
 		return EXIT_PEER_GONE;
 	status = loop_run(&w->loop);
 	requests_stop(w);
 	handles_stop(w);
 	record_stop(w, status < 0 ? "failure of its own" : "the supervisor ended");
+	sink_end(&w->sink);
 	return status < 0 ? EXIT_SYSTEM : status;
 }
 
@@ -189,16 +231,14 @@ int main(int argc, char **argv)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ,
-	       SIG_IGN); /* an open file that may be so large: an error as well */
 	signal(SIGXFSZ, SIG_IGN); /* of an open file with a largest size: EFBIG */
 	w->verbose = settings.verbose;
-	if (prepare(w) < 0)
+	if (prepare(w, &settings) < 0)
 		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
 	status = load_policy(w, &settings);
 	if (status)
 		return status;
-	needs = needs_of(&w->policy);
+	needs = needs_of(w);
 	status = seal(&needs);
 	return status ? status : serve(w, &needs);
 }

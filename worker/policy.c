@@ -136,7 +136,8 @@ static bool have_it_read(struct worker *w, const struct policy_from *from,
 		.keep = keep,
 		.n_keep = ARRAY_SIZE(keep),
 		.roles = SC_ROLE(SANDBOX_CHILD) | SC_ROLE(SANDBOX_POLICY),
-		.stderr = true,
+		/* That may lead to a file on what is frozen. */
+		.stderr = !freeze_on_record(w),
 	};
 	enum fork_side side = fd < 0 || root < 0 ? FORK_FAILED : FORK_WORKER;
 	const uid_t owner = getuid();

@@ -236,13 +236,14 @@ void program_found(struct worker *w, struct request *rq, const uint8_t *p, size_
 
 void programs_again(struct worker *w)
 {
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
 		struct request *rq = &w->requests[i];
 
 		if (rq->serial && rq->op == OP_exec && !rq->undecided && !rq->part &&
 		    !rq->asked)
 			ask(w, rq);
 	}
+	hooks_again(w);
 }
 
 /* ---- its result ---- */
@@ -328,7 +329,9 @@ static int told(struct worker *w, struct request *rq, const struct frame *f)
 
 static int reply(struct worker *w, const struct frame *f)
 {
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	if (hooks_reply(w, f))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
 		struct request *rq = &w->requests[i];
 
 		if (!rq->serial || rq->asked != f->request || rq->op != f->op ||
@@ -352,6 +355,8 @@ static int ended(struct worker *w, const struct frame *f)
 
 	if (schema_get(&r, &schema_ended, &none, &end) < 0)
 		return -1;
+	if (hooks_ended(w, &end))
+		return 0;
 	p = find(w, end.pid.v);
 	if (!p || p->ended)
 		return 0;
@@ -371,7 +376,7 @@ void programs_lost(struct worker *w)
 {
 	struct err e;
 
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
 		struct request *rq = &w->requests[i];
 
 		if (!rq->serial || !rq->asked ||
@@ -382,4 +387,5 @@ void programs_lost(struct worker *w)
 		request_fail(w, rq, &e);
 	}
 	memset(w->programs, 0, sizeof(w->programs));
+	hooks_lost(w);
 }

@@ -98,6 +98,22 @@ static void put_args(struct msg_audit *r, const struct op *op, const struct rbuf
 		r->args_cut = V_BOOL(true);
 }
 
+/*
+ * Refusals while something is frozen are many and equal, and their room is small: the
+ * first of each operation is recorded, and at the thaw how many followed.
+ */
+static bool is_repeated(const struct worker *w, const struct asked *q,
+			const struct verdict *v)
+{
+	return v->reason == REASON_FROZEN && w->state->refused[q->number] > 1;
+}
+
+static bool is_first_frozen(struct worker *w, const struct asked *q,
+			    const struct verdict *v)
+{
+	return v->reason == REASON_FROZEN && ++w->state->refused[q->number] == 1;
+}
+
 static void put_file(struct msg_audit *r, const struct asked *q)
 {
 	const struct msg_file_open *open = q->args;
@@ -126,7 +142,11 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 		.reason = v_str(reason_name(v->reason)),
 		.rule = v_str(rule),
 	};
+	bool must_go;
 
+	must_go = (v->allowed && must(q->op)) || is_first_frozen(w, q, v);
+	if (is_repeated(w, q, v))
+		return 0;
 	put_args(&r, q->op, args, text);
 	put_file(&r, q);
 	r.policy_sha256 = v_str(w->policy_digest);
@@ -137,8 +157,7 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 		r.rule_line = V_U64(image->line);
 	if (v->skew)
 		r.skew = V_BOOL(true);
-	return audit_write(&w->audit, EVENT_DECISION, v->allowed && must(q->op), &r,
-			   "%s %s (%s, rule %s)",
+	return audit_write(&w->audit, EVENT_DECISION, must_go, &r, "%s %s (%s, rule %s)",
 			   !v->allowed ? "Refused"
 			   : v->error  ? "Failed"
 				       : "Allowed",
@@ -155,6 +174,8 @@ void record_refused(struct worker *w, const struct asked *q, const struct verdic
 		.reason = v_str(reason_name(v->reason)),
 	};
 
+	if (is_repeated(w, q, v))
+		return;
 	audit_write(&w->audit, EVENT_COMPLETE, false, &r, "%s was not carried out",
 		    q->op->name);
 }
@@ -303,4 +324,98 @@ void record_process(struct worker *w, enum audit_event event, const char *proces
 	struct msg_audit r = {.process = v_str(process), .detail = v_str(detail)};
 
 	audit_write(&w->audit, event, false, &r, "%s: %s", process, detail);
+}
+
+/* ---- the freeze ---- */
+
+/* Where what is frozen is mounted. Of another worker's freeze that is not known. */
+static struct v_str mounts_text(const struct freeze *f, uint8_t *buf, size_t size)
+{
+	struct wbuf text = wbuf_fixed(buf, size);
+	const char *separator = "[";
+	size_t good = 0;
+
+	for (uint32_t i = 0; i < f->n; i++) {
+		if (!f->points[i] || f->record->mark[i] != MARK_FROZEN)
+			continue;
+		wbuf_text(&text, separator);
+		jsonw_cstr(&text, f->points[i]);
+		separator = ", ";
+		if (!text.bad && text.len + 1 < size)
+			good = text.len;
+	}
+	if (!good)
+		return (struct v_str){0};
+	buf[good] = ']';
+	return (struct v_str){
+		.p = (const char *)buf, .len = (uint32_t)good + 1, .set = true};
+}
+
+static struct msg_audit freeze_fields(const struct freeze *f)
+{
+	struct msg_audit r = {
+		.request = V_U64(f->record->request),
+		.session = V_U64(f->record->session),
+		.fs_count = V_U64(f->count),
+	};
+
+	if (f->hook_result[0]) {
+		r.hook = v_str(f->hook_path);
+		r.hook_result = v_str(f->hook_result);
+	}
+	return r;
+}
+
+void record_freeze(struct worker *w)
+{
+	uint8_t text[FREEZE_MOUNTS_MAX];
+	struct msg_audit r = freeze_fields(&w->freeze);
+
+	r.fs_mounts = mounts_text(&w->freeze, text, sizeof(text));
+	audit_write(&w->audit, EVENT_FREEZE, true, &r, "%u file systems are frozen",
+		    w->freeze.count);
+}
+
+void record_thaw(struct worker *w)
+{
+	static const char *const causes[] = {
+#define THAW_CAUSE_NAME(tag, name) [CAUSE_##tag] = (name),
+		THAW_CAUSE_TABLE(THAW_CAUSE_NAME)};
+	const struct freeze *f = &w->freeze;
+	struct msg_audit r = freeze_fields(f);
+	bool asked = f->cause == CAUSE_REQUEST;
+
+	r.thaw_cause = v_str((size_t)f->cause < ARRAY_SIZE(causes) ? causes[f->cause]
+								   : causes[0]);
+	audit_write(&w->audit, asked ? EVENT_THAW : EVENT_AUTO_THAW, true, &r,
+		    "%u file systems were thawed: %.*s", f->count, (int)r.thaw_cause.len,
+		    r.thaw_cause.p);
+}
+
+static void record_repeated(struct worker *w, uint32_t op, uint32_t count)
+{
+	struct msg_audit r = {
+		.command = v_str(op_by_number(op)->name),
+		.decision = v_str("deny"),
+		.reason = v_str(reason_name(REASON_FROZEN)),
+		.repeat = V_U64(count),
+	};
+
+	audit_write(&w->audit, EVENT_DECISION, true, &r,
+		    "Refused %s %u more times while frozen", op_by_number(op)->name,
+		    count);
+}
+
+void record_release(struct worker *w)
+{
+	struct state *s = w->state;
+
+	w->audit.dropped += s->held.dropped;
+	s->held.dropped = 0;
+	for (uint32_t op = OP_NONE; op < OP_MAX; op++) {
+		if (s->refused[op] > 1 && op_by_number(op))
+			record_repeated(w, op, s->refused[op] - 1);
+		s->refused[op] = 0;
+	}
+	sink_release(&w->sink);
 }

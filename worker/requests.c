@@ -12,6 +12,9 @@
 #include "ipc/err.h"
 #include "worker/worker.h"
 
+/* Of a thaw that nobody asked for: it has all the time there is. */
+#define OWN_LIMIT_MS (UINT64_C(365) * 24 * 60 * 60 * 1000)
+
 uint64_t now_usec(void)
 {
 	struct timespec ts;
@@ -36,10 +39,11 @@ static uint64_t limit_of(const struct worker *w, uint32_t op,
 	return ms;
 }
 
-struct request *request_begin(struct worker *w, uint32_t number,
-			      const struct policy_answer *a)
+/* Fill a free slot of those from FROM up to TO. */
+static struct request *begin(struct worker *w, size_t from, size_t to, uint32_t number,
+			     const struct policy_answer *a)
 {
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	for (size_t i = from; i < to; i++) {
 		struct request *rq = &w->requests[i];
 
 		if (rq->serial)
@@ -54,6 +58,38 @@ struct request *request_begin(struct worker *w, uint32_t number,
 		return rq;
 	}
 	return NULL;
+}
+
+struct request *request_begin(struct worker *w, uint32_t number,
+			      const struct policy_answer *a)
+{
+	/* Thaw and status are never too many. */
+	bool spare = op_by_number(number)->flags & OPF_FROZEN_OK;
+	size_t slots = spare ? REQUESTS_MAX + REQUESTS_SPARE : REQUESTS_MAX;
+
+	return begin(w, 0, slots, number, a);
+}
+
+struct request *request_own(struct worker *w)
+{
+	const struct policy_answer nobodys = {.rule = -1};
+	/* It is the only one: its slot is free, as one drives the freeze at a time. */
+	struct request *rq = begin(w, REQUESTS_MAX + REQUESTS_SPARE,
+				   ARRAY_SIZE(w->requests), OP_fsfreeze_thaw, &nobodys);
+
+	rq->serial = ++w->last_serial;
+	rq->own = rq->abandoned = true;
+	rq->limit_ms = OWN_LIMIT_MS;
+	rq->deadline_ms = now_ms() + rq->limit_ms;
+	return rq;
+}
+
+bool request_under_way(const struct worker *w, uint32_t op)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++)
+		if (w->requests[i].serial && w->requests[i].op == op)
+			return true;
+	return false;
 }
 
 void request_drop(struct request *rq)
@@ -81,6 +117,8 @@ void request_start(struct worker *w, struct request *rq, const struct asked *q,
 		handle_start(w, rq, q, args);
 	else if (q->op->carrier == BY_SPAWNER)
 		program_start(w, rq, q, a, args);
+	else if (q->op->carrier == BY_FREEZE)
+		freeze_start(w, rq, a, args);
 	else
 		child_start(w, rq, q->args);
 }
@@ -89,7 +127,8 @@ static void end(struct worker *w, struct request *rq, const char *result, int er
 {
 	if (rq->undecided)
 		gate_unfound(w, rq);
-	record_complete(w, rq, result, errnum);
+	if (!rq->own)
+		record_complete(w, rq, result, errnum);
 	if (rq->child)
 		child_forget(rq->child);
 	request_drop(rq);
@@ -122,8 +161,7 @@ void request_part(struct worker *w, struct request *rq, uint32_t part, const voi
 	child_start(w, rq, args);
 }
 
-/* It is over: the request goes on, with what it gave or without. */
-static void part_over(struct worker *w, struct request *rq, const uint8_t *p, size_t len)
+void request_part_drop(struct worker *w, struct request *rq)
 {
 	if (rq->child)
 		child_forget(rq->child);
@@ -131,10 +169,21 @@ static void part_over(struct worker *w, struct request *rq, const uint8_t *p, si
 	rq->part = OP_NONE;
 	rq->deadline_ms = now_ms() + rq->limit_ms;
 	requests_arm(w);
-	if (rq->op == OP_exec)
-		program_found(w, rq, p, len);
+}
+
+/* It is over: the request goes on, with what it gave in F, or NULL: with nothing. */
+static void part_over(struct worker *w, struct request *rq, const struct frame *f)
+{
+	bool whole = f && !(f->flags & (FRAME_ERROR | FRAME_MORE));
+	uint32_t part = rq->part;
+
+	request_part_drop(w, rq);
+	if (op_by_number(rq->op)->carrier == BY_FREEZE)
+		freeze_part(w, part, f);
+	else if (rq->op == OP_exec)
+		program_found(w, rq, whole ? f->body : NULL, whole ? f->len : 0);
 	else
-		ask_more(w, rq, p, len);
+		ask_more(w, rq, whole ? f->body : NULL, whole ? f->len : 0);
 }
 
 void request_reply(struct worker *w, struct request *rq, const struct frame *f)
@@ -142,9 +191,7 @@ void request_reply(struct worker *w, struct request *rq, const struct frame *f)
 	struct err e;
 
 	if (rq->part) {
-		bool whole = !(f->flags & (FRAME_ERROR | FRAME_MORE));
-
-		part_over(w, rq, f->body, whole ? f->len : 0);
+		part_over(w, rq, f);
 		return;
 	}
 	if (rq->op == OP_file_open && !(f->flags & FRAME_ERROR)) {
@@ -170,7 +217,9 @@ void request_reply(struct worker *w, struct request *rq, const struct frame *f)
 void request_failed(struct worker *w, struct request *rq, const struct err *e)
 {
 	if (rq->part)
-		part_over(w, rq, NULL, 0);
+		part_over(w, rq, NULL);
+	else if (op_by_number(rq->op)->carrier == BY_FREEZE)
+		freeze_late(w, rq, e);
 	else
 		request_fail(w, rq, e);
 }
@@ -208,19 +257,46 @@ void request_done(struct worker *w, struct request *rq, const struct wbuf *body)
 	end(w, rq, "ok", 0);
 }
 
+static bool thaw_left_waiting(const struct worker *w)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
+		const struct request *rq = &w->requests[i];
+
+		if (rq->serial && rq->op == OP_fsfreeze_thaw && rq->waits &&
+		    rq->abandoned)
+			return true;
+	}
+	return false;
+}
+
+static void abandon(struct worker *w, struct request *rq)
+{
+	/* What was not begun has nobody to be begun for; but one thaw is wanted still. */
+	bool wanted = rq->op == OP_fsfreeze_thaw && !thaw_left_waiting(w);
+	struct err e;
+
+	rq->abandoned = true;
+	if (!rq->waits || wanted)
+		return;
+	err_set(&e, ERR_GENERIC, "%s: nobody waits for it", op_by_number(rq->op)->name);
+	request_fail(w, rq, &e);
+}
+
 void request_abandon(struct worker *w, uint32_t id)
 {
-	for (size_t i = 0; i < REQUESTS_MAX; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++)
 		if (w->requests[i].serial && w->requests[i].id == id)
-			w->requests[i].abandoned = true;
+			abandon(w, &w->requests[i]);
 }
 
 void requests_orphan(struct worker *w)
 {
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
+		if (!w->requests[i].serial)
+			continue;
 		/* The next frontend counts anew; its numbers must not meet these. */
 		w->requests[i].id = 0;
-		w->requests[i].abandoned = true;
+		abandon(w, &w->requests[i]);
 	}
 }
 
@@ -228,7 +304,7 @@ void requests_stop(struct worker *w)
 {
 	struct err e;
 
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
 		struct request *rq = &w->requests[i];
 
 		if (!rq->serial)
@@ -245,7 +321,7 @@ void requests_arm(struct worker *w)
 {
 	uint64_t next = UINT64_MAX, now = now_ms();
 
-	for (size_t i = 0; i < REQUESTS_MAX; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++)
 		if (w->requests[i].serial && w->requests[i].deadline_ms < next)
 			next = w->requests[i].deadline_ms;
 	if (next == UINT64_MAX)
@@ -261,7 +337,7 @@ static int deadline(struct timer *t)
 	bool late_inspector = false;
 	struct err e;
 
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
 		struct request *rq = &w->requests[i];
 
 		if (!rq->serial || rq->deadline_ms > now)

@@ -57,28 +57,55 @@ static _Noreturn void writer(int sock, int audit_fd)
 
 /* ---- the worker's side ---- */
 
-/* True if the packet is gone, false if the socket is full. */
+/* True if the packet is gone, false if the socket is full or has no writer any more. */
 static bool send_packet(struct sink *s, const struct iovec *iov, size_t n)
 {
 	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n};
 
 	return sendmsg(s->source.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
-	       (errno != EAGAIN && errno != ENOBUFS);
+	       (errno != EAGAIN && errno != ENOBUFS && errno != EPIPE);
+}
+
+static void pop(struct sink *s)
+{
+	struct sink_line *line = s->head;
+
+	s->head = line->next;
+	if (!s->head)
+		s->tail = &s->head;
+	s->bytes -= line->len;
+	free(line);
+}
+
+/* What was held; false: it is not all gone. */
+static bool flush_held(struct sink *s)
+{
+	struct iovec iov;
+	size_t at = 0, sent = 0;
+	const uint8_t *p;
+
+	while ((p = held_next(s->held, &at, &iov.iov_len))) {
+		iov.iov_base = (void *)(uintptr_t)p;
+		if (!send_packet(s, &iov, 1))
+			break;
+		sent = at;
+	}
+	held_forget(s->held, sent);
+	return !p;
 }
 
 static void flush(struct sink *s)
 {
-	while (s->head) {
+	if (!s->holds && !flush_held(s))
+		return;
+	while (!s->holds && s->head) {
 		struct sink_line *line = s->head;
 		struct iovec iov = {.iov_base = line->packet, .iov_len = line->len};
 
 		if (!send_packet(s, &iov, 1))
 			return;
-		s->head = line->next;
-		s->bytes -= line->len;
-		free(line);
+		pop(s);
 	}
-	s->tail = &s->head;
 	loop_events(s->loop, &s->source, EPOLLIN);
 }
 
@@ -107,9 +134,10 @@ static int retry(struct timer *t)
 	return sink_start(s) < 0 ? timer_arm_ms(t, SINK_RETRY_MS) : 0;
 }
 
-int sink_init(struct sink *s, struct loop *loop, int audit_fd)
+int sink_init(struct sink *s, struct loop *loop, int audit_fd, struct held_lines *held)
 {
-	*s = (struct sink){.source.fd = -1, .loop = loop, .audit_fd = audit_fd};
+	*s = (struct sink){
+		.source.fd = -1, .loop = loop, .audit_fd = audit_fd, .held = held};
 	s->tail = &s->head;
 	return timer_init(loop, &s->retry, retry);
 }
@@ -145,11 +173,17 @@ static int start_writer(struct sink *s, int sock)
 	return side == FORK_WORKER ? 0 : -1;
 }
 
+/* Is there something held that may go? */
+static bool waits(const struct sink *s)
+{
+	return !s->holds && s->held->used;
+}
+
 int sink_start(struct sink *s)
 {
 	CLEANUP(close_p) int ours = -1;
 	CLEANUP(close_p) int theirs = -1;
-	uint32_t events = s->head ? EPOLLIN | EPOLLOUT : EPOLLIN;
+	uint32_t events = s->head || waits(s) ? EPOLLIN | EPOLLOUT : EPOLLIN;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -196,7 +230,39 @@ int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len, bo
 
 	if (len > SINK_LINE_MAX)
 		return -1;
-	if (s->head || s->source.fd < 0 || !send_packet(s, iov, ARRAY_SIZE(iov)))
+	if (s->holds)
+		return held_put(s->held, must, tag, line, len) ? 0 : -1;
+	if (s->head || waits(s) || s->source.fd < 0 ||
+	    !send_packet(s, iov, ARRAY_SIZE(iov)))
 		return enqueue(s, out, line, len, must);
 	return 0;
+}
+
+void sink_hold(struct sink *s)
+{
+	s->holds = true;
+	/* What waits for the writer waits with them, before them. */
+	while (s->head && held_put(s->held, true, s->head->packet[0], s->head->packet + 1,
+				   s->head->len - 1))
+		pop(s);
+}
+
+void sink_release(struct sink *s)
+{
+	s->holds = false;
+	if (s->source.fd >= 0 && (s->held->used || s->head))
+		loop_events(s->loop, &s->source, EPOLLIN | EPOLLOUT);
+}
+
+void sink_end(struct sink *s)
+{
+	uint64_t end = now_ms() + SINK_END_MS, now;
+
+	while (s->source.fd >= 0 && (s->head || waits(s)) && (now = now_ms()) < end) {
+		struct pollfd p = {.fd = s->source.fd, .events = POLLOUT};
+
+		flush(s);
+		if (poll(&p, 1, (int)(end - now)) > 0 && p.revents & (POLLHUP | POLLERR))
+			return;
+	}
 }

@@ -12,14 +12,18 @@
 #include "ipc/err.h"
 #include "ipc/ops.h"
 #include "ipc/peer.h"
+#include "ipc/state.h"
 #include "ipc/sys.h"
 #include "policy/policy.h"
 #include "worker/audit.h"
 #include "worker/fork.h"
+#include "worker/freeze.h"
 #include "worker/sink.h"
 
 /* Operations under way at the same time, abandoned ones included. */
 #define REQUESTS_MAX 16
+/* Besides, status and thaw, which are never too many; and one that nobody asked for. */
+#define REQUESTS_SPARE 4
 
 /* Room for the lists of one decoded request. */
 #define ARENA_SIZE (256 * 1024)
@@ -38,14 +42,6 @@ struct op_child {
 /* Files open at the same time: at the most, and if the policy does not say. */
 #define HANDLES_MAX     1024
 #define HANDLES_DEFAULT 64
-
-/* What outlives us: a page that the supervisor keeps for the next worker. */
-#define STATE_MAGIC  0x3174736e72747370ull
-#define HANDLE_FIRST 1000 /* as the reference counts (protocol 3.8) */
-struct state {
-	uint64_t magic;
-	int64_t last_handle; /* the highest number that was ever given */
-};
 
 /* An open file. */
 struct handle {
@@ -80,6 +76,8 @@ struct request {
 		limit_ms; /* from begin to deadline: the row's, or the policy's if less */
 	uint64_t deadline_ms;
 	bool abandoned; /* nobody waits for the reply */
+	bool own;       /* nobody asked: the agent thaws by itself */
+	bool waits;     /* BY_FREEZE: for the outcome of what is in progress */
 	size_t replied; /* bytes of result passed on so far */
 
 	struct op_child *child; /* BY_CHILD, BY_HANDLE */
@@ -97,9 +95,6 @@ struct request {
 	int32_t rule;   /* by which it was allowed in the end */
 	int bulk_fd;    /* content that came along: a sealed memfd, or -1 */
 };
-
-/* State of the freeze; decides which operations the gate lets through. */
-enum fs_state { FS_THAWED, FS_FROZEN };
 
 /*
  * How fast another process may make us write lines that nobody asked for: so many at
@@ -142,7 +137,7 @@ struct worker {
 	uint32_t last_id;     /* highest request number of this frontend */
 	uint64_t last_serial; /* of the records */
 	uint32_t last_asked;
-	struct request requests[REQUESTS_MAX];
+	struct request requests[REQUESTS_MAX + REQUESTS_SPARE + 1];
 	uint32_t children; /* op children not reaped yet, */
 	uint32_t looking;  /* of these, who may hang in a file system, */
 	uint32_t files;    /* who is an open file, */
@@ -152,7 +147,8 @@ struct worker {
 	struct program programs[PROGRAMS_MAX];
 	uint64_t last_program;
 	struct timer limit;
-	enum fs_state fs;
+	struct freeze freeze;
+	bool stopping; /* the supervisor said so: what is frozen is thawed first */
 
 	struct arena arena;
 };
@@ -218,6 +214,11 @@ bool rate_take(struct worker *w, const struct policy_answer *a, uint64_t now_use
 struct request *request_begin(struct worker *w, uint32_t number,
 			      const struct policy_answer *a);
 
+/* A slot for what nobody asked for: its replies and its end are for nobody. */
+struct request *request_own(struct worker *w);
+/* Is one of this operation being carried out? */
+bool request_under_way(const struct worker *w, uint32_t op);
+
 /* Take a slot back in which nothing was started. */
 void request_drop(struct request *rq);
 
@@ -246,6 +247,9 @@ void request_done(struct worker *w, struct request *rq, const struct wbuf *body)
 /* Carry out PART, an operation of flag OPF_PART, with ARGS; then go on with its result.
  */
 void request_part(struct worker *w, struct request *rq, uint32_t part, const void *args);
+
+/* Leave off RQ's part, if there is one. */
+void request_part_drop(struct worker *w, struct request *rq);
 
 /* The client of ID no longer waits. Unknown numbers are fine: its reply is on the way. */
 void request_abandon(struct worker *w, uint32_t id);
@@ -348,6 +352,11 @@ void record_exec_start(struct worker *w, const struct request *rq,
 		       const struct msg_spawn *spawn, const struct msg_spawned *got);
 void record_exec_exit(struct worker *w, const struct program *p,
 		      const struct msg_ended *end);
+/* Of the freeze in worker/freeze.h as it stands. */
+void record_freeze(struct worker *w);
+void record_thaw(struct worker *w);
+/* Nothing is frozen any more: what was held goes out, refusals as one record each. */
+void record_release(struct worker *w);
 void record_process(struct worker *w, enum audit_event event, const char *process,
 		    const char *detail);
 

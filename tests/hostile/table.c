@@ -6,12 +6,15 @@
  * May touch: standard output
  * Must not:  leave out a row, so that a new one is covered on arrival
  */
+#include <stddef.h>
 #include <stdio.h>
 
 #include "ipc/frame.h"
 #include "ipc/jsonw.h"
 #include "ipc/note.h"
 #include "ipc/ops.h"
+#include "worker/pause.h"
+#include "worker/thawer.h"
 #include "worker/worker.h"
 
 #define KIND_NAME(kind, type) [K_##kind] = #kind,
@@ -21,6 +24,7 @@ static const char *const kinds[K_COUNT] = {KIND_TABLE(KIND_NAME)};
 static const char *const carriers[] = {
 	CARRIER_NAME(BY_NOBODY),    CARRIER_NAME(BY_FRONTEND), CARRIER_NAME(BY_CHILD),
 	CARRIER_NAME(BY_INSPECTOR), CARRIER_NAME(BY_HANDLE),   CARRIER_NAME(BY_SPAWNER),
+	CARRIER_NAME(BY_FREEZE),
 };
 
 #define GROUP_WORD(tag, bit, name) name,
@@ -116,12 +120,73 @@ static void put_limits(struct wbuf *w)
 	put_number(w, "NOTES_PER_SEC", NOTES_PER_SEC);
 }
 
+#define PAUSE_NAME(name) [PAUSE_##name] = #name
+static const char *const pauses[PAUSE_COUNT] = {
+	PAUSE_NAME(NONE),     PAUSE_NAME(HOOK),  PAUSE_NAME(LIST),   PAUSE_NAME(HELD),
+	PAUSE_NAME(THAWER),   PAUSE_NAME(FIRST), PAUSE_NAME(SECOND), PAUSE_NAME(LAST),
+	PAUSE_NAME(COMPLETE), PAUSE_NAME(ORDER), PAUSE_NAME(BEGUN),  PAUSE_NAME(BETWEEN),
+	PAUSE_NAME(DONE),     PAUSE_NAME(TOLD),  PAUSE_NAME(END),
+};
+
+#define PHASE_NAME(name) [PHASE_##name] = #name
+static const char *const phases[] = {
+	PHASE_NAME(NONE),    PHASE_NAME(FREEZING), PHASE_NAME(FROZEN),
+	PHASE_NAME(THAWING), PHASE_NAME(THAWED),
+};
+
+#define MARK_NAME(name) [MARK_##name] = #name
+static const char *const marks[] = {
+	MARK_NAME(HELD),   MARK_NAME(ASKED), MARK_NAME(FROZEN),
+	MARK_NAME(BEGUN),  MARK_NAME(AGAIN), MARK_NAME(FAILED),
+	MARK_NAME(THAWED), MARK_NAME(GONE),  MARK_NAME(NOT),
+};
+
+#define CAUSE_NAME(tag, name) [CAUSE_##tag] = (name),
+static const char *const causes[] = {THAW_CAUSE_TABLE(CAUSE_NAME)};
+
+static void put_names(struct wbuf *w, const char *what, const char *const *names,
+		      uint32_t n)
+{
+	jsonw_cstr(w, what);
+	wbuf_text(w, ": [");
+	for (uint32_t i = 0; i < n; i++) {
+		next(w, i);
+		jsonw_cstr(w, names[i]);
+	}
+	wbuf_text(w, "], ");
+}
+
+/* What a test needs to have a freeze wait (worker/pause.h), and to look at its record. */
+static void put_freeze(struct wbuf *w)
+{
+	put_names(w, "pauses", pauses, ARRAY_SIZE(pauses));
+	put_names(w, "phases", phases, ARRAY_SIZE(phases));
+	put_names(w, "marks", marks, ARRAY_SIZE(marks));
+	put_names(w, "causes", causes, ARRAY_SIZE(causes));
+	put_number(w, "THAWER_LISTENER", THAWER_LISTENER);
+	wbuf_text(w, "\"state\": {");
+#ifdef POSTERN_TEST_OPS
+	put_number(w, "pause", offsetof(struct state, pause));
+	put_number(w, "paused", offsetof(struct state, paused));
+#endif
+	put_number(w, "phase", offsetof(struct state, freeze.phase));
+	put_number(w, "cause", offsetof(struct state, freeze.cause));
+	put_number(w, "n", offsetof(struct state, freeze.n));
+	put_number(w, "hooks", offsetof(struct state, freeze.hooks));
+	put_number(w, "deadline_ms", offsetof(struct state, freeze.deadline_ms));
+	put_number(w, "mark", offsetof(struct state, freeze.mark));
+	wbuf_text(w, "\"size\": ");
+	jsonw_u64(w, sizeof(struct state));
+	wbuf_text(w, "}, ");
+}
+
 int main(void)
 {
 	CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(1024 * 1024);
 
 	wbuf_text(&w, "{");
 	put_limits(&w);
+	put_freeze(&w);
 	wbuf_text(&w, "\"head\": ");
 	put_schema(&w, &schema_request_head);
 	wbuf_text(&w, ", \"note\": ");

@@ -111,6 +111,10 @@ static bool take(struct fake *f)
 	if (recvmsg(LAUNCH_FD_SOCKET, &msg, MSG_CMSG_CLOEXEC) <= 0)
 		return false;
 	c = CMSG_FIRSTHDR(&msg);
+	if (text[4] == LAUNCH_MSG_STOP && !c) {
+		note(f, text);
+		return true;
+	}
 	if (!c || c->cmsg_type != SCM_RIGHTS || f->n_sockets == SOCKETS_MAX)
 		_exit(EXIT_VIOLATION);
 	memcpy(&f->sockets[f->n_sockets++], CMSG_DATA(c), sizeof(int));

@@ -2,6 +2,7 @@
 """The supervisor with programs in the place of worker, frontend and inspector that do
 what the test tells them (fake_program.c).
 """
+import functools
 import os
 import pty
 import re
@@ -15,7 +16,8 @@ import time
 import tty
 
 import tap
-from agent import INSTALLED, PATIENCE, PROGRAMS, build_dir, free_uids, helper, wait_until
+from agent import (INSTALLED, PATIENCE, PROGRAMS, build_dir, free_uids, helper, no_admin,
+                   wait_until)
 
 POSTERN = os.path.abspath(os.path.join(build_dir(), "postern"))
 IS_ROOT = os.geteuid() == 0
@@ -72,13 +74,15 @@ class Stage:
                 "--programs", self.programs, "--audit", f"file:{self.audit}",
                 *(users if IS_ROOT else []), *args]
 
-    def play(self, *args, env=None, **popen):
-        """Start it, with nothing to wait for."""
+    def play(self, *args, env=None, prepare=None, **popen):
+        """Start it, with nothing to wait for. PREPARE is called in the new process."""
         env = {"QGA_OS_RELEASE": self.ctl, "TZ": "Europe/Berlin", "SECRET": "1",
                **(env or {})}
         with open(self.stderr_path, "ab") as err:
             self.process = subprocess.Popen(self.argv(*args), stdin=subprocess.DEVNULL,
-                                            stdout=err, stderr=err, env=env, **popen)
+                                            stdout=err, stderr=err, env=env,
+                                            preexec_fn=functools.partial(no_admin, prepare),
+                                            **popen)
         return self
 
     def refused(self, *args, **popen):
@@ -192,7 +196,7 @@ def test_arguments_environment_and_signals():
 
     with Stage() as s:
         s.play("--profile", "legacy", "-v", env={"NOTIFY_SOCKET": "@nobody"},
-               preexec_fn=prepare)
+               prepare=prepare)
         arguments = {"worker": "postern-worker --deny 0 --profile legacy --verbose",
                      "frontend": "postern-frontend --listen",
                      "inspector": "postern-inspector"}
@@ -755,7 +759,7 @@ def test_closed_standard_descriptors():
             os.close(fd)
 
     with Stage() as s:
-        s.play(preexec_fn=close)
+        s.play(prepare=close)
         for pid in s.running().values():
             got = descriptors(pid)
             assert [got[n] for n in range(3)] == ["/dev/null"] * 3, got
@@ -769,10 +773,11 @@ def test_default_state_directory():
         argv = [a for a in s.argv() if a not in ("-t", s.dir)]
         plain = {"QGA_OS_RELEASE": s.ctl}
         done = subprocess.run(argv, env=plain, capture_output=True, timeout=PATIENCE,
-                              text=True, check=False)
+                              text=True, check=False, preexec_fn=no_admin)
         assert (done.returncode, done.stderr) == (
             1, "postern: no state directory: XDG_RUNTIME_DIR is not set, give one with -t\n")
-        with subprocess.Popen(argv, env={**plain, "XDG_RUNTIME_DIR": s.dir}) as p:
+        with subprocess.Popen(argv, env={**plain, "XDG_RUNTIME_DIR": s.dir},
+                              preexec_fn=no_admin) as p:
             s.running()
             made = os.path.join(s.dir, "postern")
             assert stat.S_IMODE(os.stat(made).st_mode) == 0o700
@@ -833,7 +838,8 @@ def test_version_and_help():
                         (["-m", "foo", "--version", "--foo"],
                          "QEMU Guest Agent 11.1.0 (Postern 0.1.0)\n"),
                         (["-h"], "Usage: postern "), (["--help"], "Usage: postern ")):
-        done = subprocess.run([POSTERN, *args], capture_output=True, text=True, check=False)
+        done = subprocess.run([POSTERN, *args], capture_output=True, text=True, check=False,
+                              preexec_fn=no_admin)
         assert (done.returncode, done.stderr) == (0, ""), done
         assert done.stdout.startswith(start), done.stdout
 

@@ -6,6 +6,7 @@
  * May touch: a socket pair in the place of the writer
  * Must not:  start the writer
  */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include <cmocka.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "ipc/note.h"
 #include "tests/lib/policy.h"
@@ -35,11 +37,14 @@ static int setup(void **state)
 	if (!f || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	f->w = calloc(1, sizeof(*f->w));
+	f->w->state = calloc(1, sizeof(*f->w->state));
+	f->w->freeze.record = &f->w->state->freeze;
 	f->writer = pair[1];
 	f->wire = wbuf_growing(256 * 1024);
 	sink = &f->w->sink;
 	*state = f;
-	if (loop_init(&f->w->loop) < 0 || sink_init(sink, &f->w->loop, -1) < 0 ||
+	if (loop_init(&f->w->loop) < 0 ||
+	    sink_init(sink, &f->w->loop, -1, &f->w->state->held) < 0 ||
 	    audit_init(&f->w->audit, sink) < 0)
 		return -1;
 	sink->source.fd = pair[0];
@@ -64,6 +69,7 @@ static int teardown(void **state)
 	free(f->w->sink.head); /* one line at the most was kept */
 	wbuf_free(&f->wire);
 	wbuf_free(&f->image);
+	free(f->w->state);
 	free(f->w);
 	free(f);
 	return 0;
@@ -455,6 +461,217 @@ static void bucket(void **state)
 	assert_int_equal(n, NOTES_BURST);
 }
 
+/* ---- the freeze ---- */
+
+static void records_of_a_freeze(void **state)
+{
+	struct fixture *f = *state;
+	struct freeze *z = &f->w->freeze;
+	const char *line;
+
+	z->n = 3;
+	z->count = 2;
+	z->points[0] = (char *)"/a";
+	z->points[1] = (char *)"/b\"\xff"; /* this one could not be frozen */
+	z->points[2] = (char *)"/c\"\xff";
+	z->record->mark[0] = z->record->mark[2] = MARK_FROZEN;
+	z->record->mark[1] = MARK_NOT;
+	z->record->request = 7;
+	record_freeze(f->w);
+	line = next_line(f);
+	assert_has(line, "\"POSTERN_EVENT\": \"freeze\"");
+	assert_has(line, "\"POSTERN_REQUEST\": 7,");
+	assert_has(line, "\"POSTERN_FS_COUNT\": 2,");
+	assert_has(line, "\"POSTERN_FS_MOUNTS\": "
+			 "\"[\\\"/a\\\", \\\"/c\\\\\\\"\\\\uFFFD\\\"]\"");
+	assert_lacks(line, "THAW_CAUSE");
+	assert_lacks(line, "HOOK");
+}
+
+static void records_of_a_thaw(void **state)
+{
+	static const struct {
+		enum thaw_cause cause;
+		const char *event, *name;
+	} cases[] = {
+		{CAUSE_REQUEST, "thaw", "request"},
+		{CAUSE_DEADLINE, "auto-thaw", "deadline"},
+		{CAUSE_FAILURE, "auto-thaw", "failure"},
+		{CAUSE_AGENT_LOST, "auto-thaw", "agent-lost"},
+		{CAUSE_STOP, "auto-thaw", "stop"},
+		{(enum thaw_cause)99, "auto-thaw", "none"},
+	};
+	struct fixture *f = *state;
+	struct freeze *z = &f->w->freeze;
+
+	z->count = 2;
+	z->hook_path = "/hook";
+	strcpy(z->hook_result, "ok");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char part[64];
+		const char *line;
+
+		z->cause = cases[i].cause;
+		record_thaw(f->w);
+		line = next_line(f);
+		snprintf(part, sizeof(part), "\"POSTERN_EVENT\": \"%s\"", cases[i].event);
+		assert_has(line, part);
+		snprintf(part, sizeof(part), "\"POSTERN_THAW_CAUSE\": \"%s\"",
+			 cases[i].name);
+		assert_has(line, part);
+		assert_has(line, "\"POSTERN_FS_COUNT\": 2,");
+		assert_has(line, "\"POSTERN_HOOK\": \"/hook\"");
+		assert_has(line, "\"POSTERN_HOOK_RESULT\": \"ok\"");
+	}
+}
+
+/* A list that is too long for a record is cut between two mounts. */
+static void many_mounts_in_a_record(void **state)
+{
+	struct fixture *f = *state;
+	struct freeze *z = &f->w->freeze;
+	char point[100];
+	const char *line, *list, *end;
+
+	memset(point, 'm', sizeof(point) - 1);
+	point[sizeof(point) - 1] = '\0';
+	z->n = z->count = SUPERBLOCKS_MAX;
+	for (uint32_t i = 0; i < z->n; i++) {
+		z->points[i] = point;
+		z->record->mark[i] = MARK_FROZEN;
+	}
+	record_freeze(f->w);
+	line = next_line(f);
+	list = strstr(line, "POSTERN_FS_MOUNTS\": \"[");
+	assert_non_null(list);
+	end = strstr(list, "m\\\"]\"");
+	assert_non_null(end);
+	assert_in_range(end - list, FREEZE_MOUNTS_MAX - 300, FREEZE_MOUNTS_MAX + 400);
+	assert_has(line, "\"POSTERN_FS_COUNT\": 1024,");
+}
+
+static void refuse_frozen(struct fixture *f, uint32_t number)
+{
+	struct asked q = {.number = number, .op = op_by_number(number)};
+	const struct msg_request_head head = {.session = V_U64(1)};
+	const struct verdict v = {.reason = REASON_FROZEN, .policy.rule = -1};
+
+	assert_int_equal(record_decision(f->w, &q, &v, &head, NULL, 1), 0);
+	record_refused(f->w, &q, &v, 1);
+}
+
+/* Equal refusals while frozen: the first is held, the others become one with a count. */
+static void refusals_while_frozen(void **state)
+{
+	struct fixture *f = *state;
+	const char *line;
+
+	sink_hold(&f->w->sink);
+	for (int i = 0; i < 5; i++)
+		refuse_frozen(f, OP_exec);
+	refuse_frozen(f, OP_get_osinfo);
+	assert_null(next_line(f));
+	record_release(f->w);
+	sink_end(&f->w->sink);
+
+	assert_has(next_line(f), "\"POSTERN_EVENT\": \"decision\"");
+	assert_has(next_line(f), "\"POSTERN_EVENT\": \"complete\"");
+	assert_has(next_line(f), "\"POSTERN_COMMAND\": \"guest-get-osinfo\"");
+	assert_has(next_line(f), "\"POSTERN_COMMAND\": \"guest-get-osinfo\"");
+	line = next_line(f);
+	assert_has(line, "\"POSTERN_COMMAND\": \"guest-exec\"");
+	assert_has(line, "\"POSTERN_REPEAT\": 4");
+	assert_has(line, "\"POSTERN_REASON\": \"frozen\"");
+	assert_null(next_line(f));
+
+	/* The next freeze counts anew. */
+	sink_hold(&f->w->sink);
+	refuse_frozen(f, OP_exec);
+	record_release(f->w);
+	sink_end(&f->w->sink);
+	assert_has(next_line(f), "\"POSTERN_EVENT\": \"decision\"");
+	assert_has(next_line(f), "\"POSTERN_EVENT\": \"complete\"");
+	assert_null(next_line(f));
+}
+
+/* What waited for the writer before the freeze goes out before what came in it. */
+static void order_around_a_freeze(void **state)
+{
+	struct fixture *f = *state;
+	struct sink *sink = &f->w->sink;
+	struct msg_audit r = {0};
+	int sock = TAKE_FD(sink->source.fd);
+	char seq[32];
+
+	audit_write(&f->w->audit, EVENT_START, false, &r, "x");
+	sink_hold(sink);
+	assert_null(sink->head);
+	audit_write(&f->w->audit, EVENT_START, false, &r, "x");
+	sink->source.fd = sock;
+	assert_null(next_line(f));
+	sink_release(sink);
+	audit_write(&f->w->audit, EVENT_START, false, &r, "x");
+	assert_null(next_line(f));
+	sink_end(sink);
+	for (int i = 1; i <= 3; i++) {
+		snprintf(seq, sizeof(seq), "\"POSTERN_SEQ\": %d,", i);
+		assert_has(next_line(f), seq);
+	}
+	assert_int_equal(f->w->state->held.used, 0);
+	audit_write(&f->w->audit, EVENT_START, false, &r, "x");
+	assert_has(next_line(f), "\"POSTERN_SEQ\": 4,");
+}
+
+/* As the worker ends after a thaw: all that was held, and one more record. */
+static void end_after_thaw(struct fixture *f)
+{
+	struct msg_audit r = {0};
+
+	record_release(f->w);
+	for (int i = 0; i < 10 && f->w->state->held.used; i++)
+		sink_end(&f->w->sink);
+	audit_write(&f->w->audit, EVENT_START, false, &r, "x");
+	sink_end(&f->w->sink);
+	_exit(f->w->state->held.used || f->w->sink.head);
+}
+
+/* What was dropped from what is held is counted in the next record that goes out. */
+static void dropped_while_frozen(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t written = 0, seen = 0, lost;
+	struct msg_audit r = {0};
+	const char *line;
+	char count[64];
+	int status;
+	pid_t pid;
+
+	sink_hold(&f->w->sink);
+	while (!f->w->state->held.dropped)
+		written += audit_write(&f->w->audit, EVENT_START, false, &r, "x") == 0;
+	lost = f->w->state->held.dropped;
+	pid = fork();
+	if (pid == 0)
+		end_after_thaw(f);
+	while (seen + lost < written) {
+		line = next_line(f);
+		if (!line) {
+			poll(&(struct pollfd){.fd = f->writer, .events = POLLIN}, 1,
+			     5000);
+			line = next_line(f);
+		}
+		assert_non_null(line);
+		assert_lacks(line, "DROPPED");
+		seen++;
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	snprintf(count, sizeof(count), "\"POSTERN_DROPPED\": %llu",
+		 (unsigned long long)lost);
+	assert_has(next_line(f), count);
+	assert_null(next_line(f));
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -475,6 +692,12 @@ int main(void)
 		WITH(no_note_at_all),
 		WITH(flood_of_notes),
 		cmocka_unit_test(bucket),
+		WITH(records_of_a_freeze),
+		WITH(records_of_a_thaw),
+		WITH(many_mounts_in_a_record),
+		WITH(refusals_while_frozen),
+		WITH(order_around_a_freeze),
+		WITH(dropped_while_frozen),
 	};
 
 	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

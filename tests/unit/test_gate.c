@@ -175,7 +175,7 @@ static void frozen(void **state)
 	struct fixture *f = *state;
 	uint32_t pass = 0;
 
-	f->w->fs = FS_FROZEN;
+	f->w->freeze.state = FS_FROZEN;
 	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n)) {
 		struct verdict v;
 
@@ -191,6 +191,54 @@ static void frozen(void **state)
 	assert_int_equal(pass, 6);
 }
 
+/* Whatever the policy, either copy of it, says of thaw and status. */
+static void thaw_anyway(void **state)
+{
+	static const uint32_t ops[] = {OP_fsfreeze_thaw, OP_fsfreeze_status};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct verdict v;
+
+		set_policy(f, POLICY_DENY, 1ull << ops[i]);
+		f->w->freeze.state = FS_THAWED;
+		v = decide(f, ops[i], FRAME_REFUSED);
+		assert_refused(&v, REASON_EXPLICIT_DENY, ERR_NOT_FOUND);
+		for (int s = FS_FREEZING; s < FS_STATES; s++) {
+			f->w->freeze.state = (enum fs_state)s;
+			v = decide(f, ops[i], FRAME_REFUSED);
+			assert_true(v.allowed);
+			assert_int_equal(v.reason, REASON_WHILE_FROZEN);
+			v = decide(f, ops[i], FRAME_REFUSED | FRAME_BAD_ARGS);
+			assert_refused(&v, REASON_EXPLICIT_DENY, ERR_NOT_FOUND);
+		}
+		/* What is allowed anyway keeps its reason. */
+		set_policy(f, POLICY_ALLOW, EVERYTHING);
+		v = decide(f, ops[i], 0);
+		assert_true(v.allowed);
+		assert_int_equal(v.reason, REASON_RULE);
+		v = decide(f, ops[i], FRAME_BAD_ARGS);
+		assert_refused(&v, REASON_ARGUMENTS, ERR_GENERIC);
+	}
+}
+
+/* All states but one: also while it freezes and thaws. */
+static void every_state_but_thawed(void **state)
+{
+	struct fixture *f = *state;
+
+	set_policy(f, POLICY_ALLOW, EVERYTHING);
+	for (int s = 0; s < FS_STATES; s++) {
+		struct verdict v;
+
+		f->w->freeze.state = (enum fs_state)s;
+		v = decide(f, OP_get_osinfo, 0);
+		assert_int_equal(v.allowed, s == FS_THAWED);
+		v = decide(f, OP_fsfreeze_freeze_list, 0);
+		assert_int_equal(v.allowed, s == FS_THAWED);
+	}
+}
+
 /*
  * Everything is wrong at once, and then one thing after the other is put right: what is
  * named is always the first. A disabled command is so called even if its arguments are
@@ -204,12 +252,12 @@ static void order_of_checks(void **state)
 	struct verdict v;
 
 	row.carrier = BY_NOBODY;
-	f->w->fs = FS_FROZEN;
+	f->w->freeze.state = FS_FROZEN;
 	set_policy(f, 0, 0);
 	v = decide_row(f, OP_get_osinfo, &row, marks);
 	assert_refused(&v, REASON_FROZEN, ERR_NOT_FOUND);
 
-	f->w->fs = FS_THAWED;
+	f->w->freeze.state = FS_THAWED;
 	v = decide_row(f, OP_get_osinfo, &row, marks);
 	assert_refused(&v, REASON_NO_RULE, ERR_NOT_FOUND);
 
@@ -234,7 +282,7 @@ static void skew_behind_another_reason(void **state)
 	struct fixture *f = *state;
 	struct verdict v;
 
-	f->w->fs = FS_FROZEN;
+	f->w->freeze.state = FS_FROZEN;
 	set_policy(f, 0, 0);
 	v = decide(f, OP_get_osinfo, 0);
 	assert_refused(&v, REASON_FROZEN, ERR_NOT_FOUND);
@@ -255,11 +303,15 @@ static void table_walk(void **state)
 			bool allow = bits & 1, freeze = bits & 2;
 			uint16_t flags = (bits & 4 ? FRAME_REFUSED : 0) |
 					 (bits & 8 ? FRAME_BAD_ARGS : 0);
-			bool expected = allow && !flags && op->carrier != BY_NOBODY &&
-					(!freeze || op->flags & OPF_FROZEN_OK);
+			bool expected = allow && !flags && op->carrier != BY_NOBODY;
 			struct verdict v;
 
-			f->w->fs = freeze ? FS_FROZEN : FS_THAWED;
+			/* Then nothing but their arguments can be wrong with them. */
+			if (freeze)
+				expected = op->flags & OPF_FROZEN_OK &&
+					   !(flags & FRAME_BAD_ARGS);
+
+			f->w->freeze.state = freeze ? FS_FROZEN : FS_THAWED;
 			set_policy(f, allow ? POLICY_ALLOW : POLICY_DENY, 1ull << n);
 			v = decide(f, n, flags);
 			assert_int_equal(v.allowed, expected);
@@ -282,6 +334,8 @@ int main(void)
 		WITH(bad_arguments),
 		WITH(not_in_this_build),
 		WITH(frozen),
+		WITH(thaw_anyway),
+		WITH(every_state_but_thawed),
 		WITH(order_of_checks),
 		WITH(skew_behind_another_reason),
 		WITH(table_walk),

@@ -41,7 +41,7 @@ static const struct {
 	{15, "guest-fsfreeze-freeze", WRITES},
 	{16, "guest-fsfreeze-freeze-list", WRITES},
 	{17, "guest-fsfreeze-thaw", WRITES | FROZEN},
-	{18, "guest-fstrim", WRITES},
+	{18, "guest-fstrim", WRITES | OPF_ALONE},
 	{19, "guest-suspend-disk", WRITES | NO_REPLY},
 	{20, "guest-suspend-ram", WRITES | NO_REPLY},
 	{21, "guest-suspend-hybrid", WRITES | NO_REPLY},
@@ -107,7 +107,7 @@ static void no_others(void **state)
 	assert_int_equal(op_by_name("test-sleep", 10), OP_NONE);
 #endif
 	assert_null(op_by_number(OP_NONE));
-	assert_null(op_by_number(47));
+	assert_null(op_by_number(50));
 	assert_null(op_by_number(OP_MAX));
 	assert_null(op_by_number(UINT32_MAX));
 }
@@ -115,12 +115,24 @@ static void no_others(void **state)
 /* A part of a command has a row, and no client finds it. */
 static void parts_are_not_commands(void **state)
 {
-	const struct op *smart = op_by_number(OP_disk_smart);
+	static const struct {
+		uint32_t number, flags;
+	} parts[] = {
+		{OP_disk_smart, 0},
+		{OP_exec_find, 0},
+		{OP_fs_list, 0},
+		{OP_fs_rescue, OPF_FROZEN_OK},
+		{OP_hook_find, OPF_FROZEN_OK},
+	};
 
 	(void)state;
-	assert_int_equal(smart->flags, OPF_PART);
-	assert_int_equal(smart->groups, 0);
-	assert_int_equal(op_by_name(smart->name, strlen(smart->name)), OP_NONE);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		const struct op *op = op_by_number(parts[i].number);
+
+		assert_int_equal(op->flags, OPF_PART | parts[i].flags);
+		assert_int_equal(op->groups, 0);
+		assert_int_equal(op_by_name(op->name, strlen(op->name)), OP_NONE);
+	}
 }
 
 static void names_are_exact(void **state)
