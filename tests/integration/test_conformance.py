@@ -3,6 +3,8 @@
 `legacy` profile, and once against the reference agent itself, which proves the cases.
 """
 # run: limit 120
+import contextlib
+import functools
 import json
 import os
 import re
@@ -10,8 +12,9 @@ import shutil
 import subprocess
 import tempfile
 
+import frost
 import tap
-from agent import Agent, Client, wait_until
+from agent import Agent, Client, no_admin, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CASES = os.path.join(HERE, "..", "fixtures", "conformance.txt")
@@ -44,7 +47,7 @@ class Case:
             self.ours.append(text)
         elif kind == "!":
             word, _, value = text.partition(": ")
-            assert word in ("open", "later", "differs", "reference"), text
+            assert word in ("open", "later", "on", "differs", "reference"), text
             self.marks[word] = value
         else:
             raise ValueError(f"case {self.number}: what is a line of '{kind}'?")
@@ -95,6 +98,11 @@ def to_lines(texts):
 
 # ---- comparing ---------------------------------------------------------------------------
 
+# Of guest-info's list, what is enabled then.
+WHILE_FROZEN = {"guest-fsfreeze-status", "guest-fsfreeze-thaw", "guest-info", "guest-ping",
+                "guest-sync", "guest-sync-delimited"}
+
+
 class Members(list):
     """An object as its pairs in order; numbers stay text, so 1, 1.0 and -0 differ."""
 
@@ -113,6 +121,8 @@ def same(want, got, bound):
         return good
     if want == "<any>":
         return isinstance(got, str)
+    if want == "<six enabled>":
+        return {dict(c)["name"] for c in got if dict(c)["enabled"]} == WHILE_FROZEN
     if isinstance(want, Members) and isinstance(got, Members):
         left, right = dict(want), dict(got)
         return (len(want) == len(got) and left.keys() == right.keys()
@@ -268,13 +278,44 @@ def ours_tests(cases):
 
     yield "the agent starts", start
     for case in cases:
-        if "later" not in case.marks:
+        if not {"later", "on"} & set(case.marks):
             yield str(case), runnable(case)
     yield "cases that wait do so for something not built", waiting
     for case in cases:
         if case.command and case.marks.get("later") == case.command and fits(case):
             yield f"case {case.number}: {case.command} is not built", answer_not_built(case)
     yield "the agent stops", stop
+
+
+def frozen_tests(cases, what, args):
+    """Those that need a file system which may be frozen, at $D/mnt."""
+    live = {}
+
+    def start():
+        with contextlib.ExitStack() as opened:
+            stage = opened.enter_context(frost.stage())
+            stage.disk("mnt")
+            frost.hook_file("exit 7")
+            agent = opened.enter_context(stage.agent(args=args, audit=False))
+            client = opened.enter_context(agent.client())
+            live["session"] = Session(client, stage.top)
+            live["opened"] = opened.pop_all()
+
+    def check(case):
+        if "session" not in live:
+            tap.skip("its agent did not start: not root, or see above")
+        answers = case.ours if "differs" in case.marks else case.replies
+        safely(live, lambda: live["session"].check(case, answers))
+
+    def stop():
+        if "opened" in live:
+            live["opened"].close()
+
+    yield f"an agent that may freeze starts: {what}", start
+    for case in cases:
+        if case.marks.get("on") == what:
+            yield str(case), functools.partial(check, case)
+    yield f"it stops: {what}", stop
 
 
 def fits(case):
@@ -314,7 +355,8 @@ def reference_tests(cases):
         live["process"] = subprocess.Popen(
             [REFERENCE, "-m", "unix-listen", "-p", path, "-t", scratch,
              "-f", os.path.join(scratch, "pid"), "-b", "guest-get-users"],
-            stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "TZ": "UTC"})
+            stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "TZ": "UTC"},
+            preexec_fn=no_admin)
         live["session"] = Session(wait_until(answers, "the reference"), scratch)
 
     def proof(case):
@@ -338,6 +380,7 @@ def test_no_case_is_lost():
     assert numbers == list(range(1, COUNT + 1)), numbers
     for case in read_cases():
         assert case.request and (case.ours or "differs" not in case.marks), case
+        assert case.marks.get("on") in (None, "mount", "hook"), case
 
 
 def no_reference():
@@ -346,7 +389,9 @@ def no_reference():
 
 def main():
     cases = read_cases()
-    todo = [test_no_case_is_lost, test_refusal_comes_before_arguments, *ours_tests(cases)]
+    todo = [test_no_case_is_lost, test_refusal_comes_before_arguments, *ours_tests(cases),
+            *frozen_tests(cases, "mount", ["-b", "guest-get-users"]),
+            *frozen_tests(cases, "hook", frost.WITH_HOOK)]
     if os.environ.get("POSTERN_ONCE"):
         todo += reference_tests(cases) if REFERENCE else [("the reference", no_reference)]
     tap.run(todo, limit=90)

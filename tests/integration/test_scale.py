@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# run: alone
 """A thousand mounts and five hundred interfaces: every one is in the answer, in the same
 order on each call, and the agent's system calls grow with them by no more than PER_OBJECT
 says. Seen in namespaces of the test's own."""

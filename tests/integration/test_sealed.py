@@ -13,14 +13,17 @@ import signal
 import socket
 import subprocess
 
+import programs
 import tap
-from agent import Agent, build_dir, children, comm, descendants, helper, status, wait_until
+from agent import (Agent, build_dir, children, comm, descendants, helper, no_admin, status,
+                   wait_until)
 
 IS_ROOT = os.geteuid() == 0
 CAP_SYS_ADMIN = 1 << 21
 # And to read, write, make and give away any file: CHOWN, DAC_OVERRIDE, READ_SEARCH, FOWNER.
 CAPS_LEGACY = CAP_SYS_ADMIN | 0xf
 KILLED = -signal.SIGSYS
+INFO = '[policy]\nbase = none\n[rule "info"]\neffect = allow\ncommand = @info\n'
 
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 SEALED = ("worker", "writer", "inspector", "frontend")
@@ -133,7 +136,8 @@ def test_no_supplementary_groups():
 
 
 def test_no_capabilities():
-    with Agent() as a:
+    """Under a policy of which no command needs any."""
+    with programs.agent(INFO) as a:
         family = Family(a)
         for name in SEALED:
             caps = family.caps(name)
@@ -146,7 +150,7 @@ def test_the_worker_keeps_what_its_policy_can_need():
     """Of `legacy` that is, in this build, what the health of disks and open files need."""
     if not IS_ROOT:
         tap.skip("needs root, to have capabilities to keep")
-    with Agent(profile="legacy", testops=True) as a:
+    with Agent(profile="legacy", testops=True, admin=True) as a:
         start = a.wait_record(lambda r: r["POSTERN_EVENT"] == "start")
         assert start["POSTERN_PRIVILEGES"] == f"caps={CAPS_LEGACY:x}", start
         family = Family(a)
@@ -238,11 +242,12 @@ TABLE = {
         6: "anon_inode:[eventpoll]",
         7: "anon_inode:[timerfd]",  # deadlines
         8: "anon_inode:[timerfd]",  # next writer
-        9: "/memfd:postern-policy",
-        10: "seqpacket",  # writer
-        11: "seqpacket",  # inspector
-        12: "anon_inode:[pidfd]",  # writer
-        13: "seqpacket",  # frontend
+        9: "anon_inode:[timerfd]",  # next thawer
+        10: "/memfd:postern-policy",
+        11: "seqpacket",  # writer
+        12: "seqpacket",  # inspector
+        13: "anon_inode:[pidfd]",  # writer
+        14: "seqpacket",  # frontend
     },
     "writer": {
         **NULL, 2: "stderr",
@@ -254,15 +259,15 @@ TABLE = {
         3: "audit",
         4: "worker's program", 5: "inspector's program", 6: "spawner's program",
         7: "frontend's program",
-        8: "anon_inode:[eventpoll]",
-        **{n: "anon_inode:[timerfd]" for n in range(9, 14)},  # stop, and one per child
-        14: "anon_inode:[signalfd]",
-        15: "pidfile",
-        16: "/memfd:postern-state",
-        17: "seqpacket", 19: "anon_inode:[pidfd]",  # worker
-        18: "seqpacket", 21: "anon_inode:[pidfd]",  # inspector
-        20: "listener",
-        22: "seqpacket", 24: "anon_inode:[pidfd]",  # frontend
+        8: "pidfile",
+        9: "/memfd:postern-state",
+        10: "anon_inode:[eventpoll]",
+        **{n: "anon_inode:[timerfd]" for n in range(11, 17)},  # stop, log, one per child
+        17: "anon_inode:[signalfd]",
+        18: "seqpacket", 20: "anon_inode:[pidfd]",  # worker
+        19: "seqpacket", 22: "anon_inode:[pidfd]",  # inspector
+        21: "listener",
+        23: "seqpacket", 25: "anon_inode:[pidfd]",  # frontend
     },
 }
 
@@ -309,7 +314,7 @@ def test_no_descriptor_is_the_callers():
 
 def check_call(role, call, want):
     done = subprocess.run([helper("integration/trysyscall"), role, call],
-                          capture_output=True, text=True, check=False)
+                          capture_output=True, text=True, check=False, preexec_fn=no_admin)
     if done.returncode == 77:
         tap.skip(f"this machine has no {call}")
     assert done.returncode == want, (done.returncode, done.stderr)

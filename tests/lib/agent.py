@@ -101,6 +101,12 @@ def no_admin(then=None):
         then()
 
 
+def _tied():
+    """As preexec_fn: whoever is killed takes along what it started. An agent that may freeze
+    must not outlive its test."""
+    _LIBC.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
 def _subreaper():
     """Orphans of our descendants become our children (PR_SET_CHILD_SUBREAPER)."""
     _LIBC.prctl(36, 1, 0, 0, 0)
@@ -329,7 +335,7 @@ class Agent:
         with open(self.stderr_path, "ab") as err:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
                                             stdout=err, stderr=err, env=self.env,
-                                            preexec_fn=None if self.admin else no_admin)
+                                            preexec_fn=_tied if self.admin else no_admin)
         self.wait_ready()
 
     def wait_ready(self, timeout=None):

@@ -30,6 +30,7 @@ import tap
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE, MS_REMOUNT, MS_RDONLY = 4096, 16384, 1 << 18, 32, 1
 MNT_DETACH = 2
+SYS_OPEN_TREE, AT_FDCWD, OPEN_TREE_CLONE = 428, -100, 1
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _TOOLS = os.environ["PATH"] + ":/usr/sbin:/sbin"
@@ -122,6 +123,23 @@ def bind(source, point, readonly=False):
     if readonly:
         _call("mount", None, point, None,
               ctypes.c_ulong(MS_BIND | MS_REMOUNT | MS_RDONLY), None)
+
+
+def unmount(point, flags=0):
+    _call("umount2", _bytes(point), flags)
+
+
+def detached(point):
+    """A descriptor of POINT's directory on a mount of its own that nobody sees: the file
+    system stays while it is open, and POINT can be unmounted."""
+    tree = _LIBC.syscall(SYS_OPEN_TREE, AT_FDCWD, _bytes(point), OPEN_TREE_CLONE | os.O_CLOEXEC)
+    if tree < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"open_tree: {os.strerror(code)}")
+    try:
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=tree)
+    finally:
+        os.close(tree)
 
 
 # ---- loop devices ----------------------------------------------------------------------

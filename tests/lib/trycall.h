@@ -11,8 +11,9 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/nvme_ioctl.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
+#include <linux/nvme_ioctl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -42,7 +43,10 @@ struct try_call {
 #define TRY_W    SC_ROLE(SANDBOX_WORKER)
 #define TRY_S    SC_ROLE(SANDBOX_SMART)
 #define TRY_P    SC_ROLE(SANDBOX_POLICY)
-#define TRY_C    (SC_ROLE(SANDBOX_CHILD) | TRY_S | TRY_P)
+#define TRY_M    SC_ROLE(SANDBOX_MOUNTS)
+#define TRY_Z    SC_ROLE(SANDBOX_FREEZER)
+#define TRY_T    SC_ROLE(SANDBOX_THAWER)
+#define TRY_C    (SC_ROLE(SANDBOX_CHILD) | TRY_S | TRY_P | TRY_M | TRY_Z | TRY_T)
 #define TRY_ALL  (TRY_F | TRY_I | TRY_W | TRY_C)
 #define TRY_NONE 0
 
@@ -63,7 +67,7 @@ static const struct try_call try_calls[] = {
 	/* files */
 	{"open",            SCMP_SYS(open),              TRY_REPORT, {0, O_RDONLY}},
 	{"open-write",      SCMP_SYS(open),              TRY_NONE,   {0, O_WRONLY}},
-	{"openat",          SCMP_SYS(openat),            TRY_I | TRY_P | TRY_REPORT,
+	{"openat",          SCMP_SYS(openat),            TRY_I | TRY_P | TRY_M | TRY_REPORT,
 	 {-1, 0, O_RDONLY}},
 	{"openat-write",    SCMP_SYS(openat),            TRY_NONE,   {-1, 0, O_WRONLY}},
 	{"openat-rdwr",     SCMP_SYS(openat),            TRY_NONE,   {-1, 0, O_RDWR}},
@@ -73,16 +77,28 @@ static const struct try_call try_calls[] = {
 	 {-1, 0, O_RDONLY | O_TRUNC}},
 	{"openat-tmpfile",  SCMP_SYS(openat),            TRY_NONE,
 	 {-1, 0, O_RDWR | O_TMPFILE}},
-	{"openat2",         SCMP_SYS(openat2),           TRY_I | TRY_S, {-1}},
+	{"openat2",         SCMP_SYS(openat2),           TRY_I | TRY_S | TRY_M, {-1}},
 	{"open_by_handle",  SCMP_SYS(open_by_handle_at), TRY_NONE,   {-1}},
 	{"creat",           SCMP_SYS(creat),             TRY_NONE,   {0}},
 	{"unlinkat",        SCMP_SYS(unlinkat),          TRY_NONE,   {-1}},
 	{"renameat2",       SCMP_SYS(renameat2),         TRY_NONE,   {-1, 0, -1}},
 	{"fchmodat",        SCMP_SYS(fchmodat),          TRY_NONE,   {-1}},
 	{"newfstatat",      SCMP_SYS(newfstatat),        TRY_ALL,    {-1}},
-	{"readlinkat",      SCMP_SYS(readlinkat),        TRY_I | TRY_P,      {-1}},
-	{"getdents64",      SCMP_SYS(getdents64),        TRY_I | TRY_S | TRY_P, {-1}},
-	{"ioctl-fifreeze",  SCMP_SYS(ioctl),             TRY_NONE,   {-1, FIFREEZE}},
+	{"readlinkat",      SCMP_SYS(readlinkat),        TRY_I | TRY_P | TRY_M, {-1}},
+	{"getdents64",      SCMP_SYS(getdents64),
+	 TRY_I | TRY_S | TRY_P | TRY_M, {-1}},
+	{"statx",           SCMP_SYS(statx),             TRY_ALL,    {-1}},
+	{"open_tree",       SCMP_SYS(open_tree),         TRY_M,      {-1}},
+	{"move_mount",      SCMP_SYS(move_mount),        TRY_NONE,   {-1, 0, -1}},
+	{"umount2",         SCMP_SYS(umount2),           TRY_NONE,   {0}},
+	{"ioctl-fifreeze",  SCMP_SYS(ioctl),             TRY_Z,      {-1, FIFREEZE}},
+	{"ioctl-fithaw",    SCMP_SYS(ioctl),             TRY_M | TRY_T, {-1, FITHAW}},
+	{"ioctl-fitrim",    SCMP_SYS(ioctl),             TRY_M,      {-1, FITRIM}},
+	{"ioctl-loop",      SCMP_SYS(ioctl),             TRY_M,
+	 {-1, LOOP_GET_STATUS64}},
+	{"ioctl-loop-set",  SCMP_SYS(ioctl),             TRY_NONE,   {-1, LOOP_SET_FD}},
+	{"ioctl-shutdown",  SCMP_SYS(ioctl),             TRY_NONE,
+	 {-1, _IOR('X', 125, uint32_t)}},
 	{"ioctl-nvme",      SCMP_SYS(ioctl),             TRY_S,
 	 {-1, NVME_IOCTL_ADMIN_CMD}},
 	{"ioctl-nvme-io",   SCMP_SYS(ioctl),             TRY_NONE,
@@ -96,14 +112,16 @@ static const struct try_call try_calls[] = {
 	{"socketpair-tipc", SCMP_SYS(socketpair),        TRY_NONE,   {AF_TIPC, -1}},
 	{"connect",         SCMP_SYS(connect),           TRY_NONE,   {-1}},
 	{"bind",            SCMP_SYS(bind),              TRY_NONE,   {-1}},
-	{"accept4",         SCMP_SYS(accept4),           TRY_F,      {-1}},
+	{"accept4",         SCMP_SYS(accept4),           TRY_F | TRY_T, {-1}},
+	{"listen",          SCMP_SYS(listen),            TRY_NONE,   {-1}},
 	{"sendmsg",         SCMP_SYS(sendmsg),           TRY_ALL,    {-1}},
 	{"recvmsg",         SCMP_SYS(recvmsg),           TRY_ALL,    {-1}},
 
 	/* programs and processes */
 	{"execve",          SCMP_SYS(execve),            TRY_NONE,   {0}},
 	{"execveat",        SCMP_SYS(execveat),          TRY_NONE,   {-1}},
-	{"fork",            SCMP_SYS(clone),             TRY_I | TRY_W, {TRY_AT_FORK}},
+	{"fork",            SCMP_SYS(clone),             TRY_I | TRY_W | TRY_T,
+	 {TRY_AT_FORK}},
 	{"fork-libc",       SCMP_SYS(clone),             TRY_NONE,   {SIGCHLD}},
 	{"clone-newuser",   SCMP_SYS(clone),             TRY_NONE,
 	 {TRY_AT_FORK | CLONE_NEWUSER}},
@@ -119,7 +137,8 @@ static const struct try_call try_calls[] = {
 	{"pidfd_open",      SCMP_SYS(pidfd_open),        TRY_NONE,   {-1}},
 	{"pidfd-kill",      SCMP_SYS(pidfd_send_signal), TRY_W,      {-1, SIGKILL}},
 	{"pidfd-stop",      SCMP_SYS(pidfd_send_signal), TRY_NONE,   {-1, SIGSTOP}},
-	{"waitid",          SCMP_SYS(waitid),            TRY_I | TRY_W, {P_PIDFD, -1}},
+	{"waitid",          SCMP_SYS(waitid),            TRY_I | TRY_W | TRY_T,
+	 {P_PIDFD, -1}},
 	{"waitid-any",      SCMP_SYS(waitid),            TRY_NONE,   {P_ALL, -1}},
 	{"clock_nanosleep", SCMP_SYS(clock_nanosleep),   TRY_W | TRY_C, {-1}},
 
@@ -149,6 +168,8 @@ static const struct try_call try_calls[] = {
 	 {0, 0, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1}},
 	{"mmap-validate",   SCMP_SYS(mmap),              TRY_ALL & ~TRY_I,
 	 {0, 0, PROT_READ, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1}},
+	{"mlockall",        SCMP_SYS(mlockall),          TRY_T,      {-1}},
+	{"munlockall",      SCMP_SYS(munlockall),        TRY_NONE,   {0}},
 	{"mprotect-exec",   SCMP_SYS(mprotect),          TRY_NONE,   {0, 0, PROT_EXEC}},
 	{"read",            SCMP_SYS(read),              TRY_ALL,    {-1}},
 	{"write",           SCMP_SYS(write),             TRY_ALL,    {-1}},
@@ -165,6 +186,8 @@ static const char *const try_roles[SANDBOX_ROLE_COUNT] = {
 	[SANDBOX_FRONTEND] = "frontend", [SANDBOX_INSPECTOR] = "inspector",
 	[SANDBOX_WORKER] = "worker",     [SANDBOX_CHILD] = "child",
 	[SANDBOX_POLICY] = "policy",     [SANDBOX_SMART] = "smart",
+	[SANDBOX_MOUNTS] = "mounts",     [SANDBOX_FREEZER] = "freezer",
+	[SANDBOX_THAWER] = "thawer",
 };
 
 /* Become what ROLE is in the agent. 0, or -1 with errno. */
