@@ -89,7 +89,7 @@ enum capture {
 	X(t, STR, error, "error", F_OPT, REF_NONE)
 #define FIELDS_trim_result(X, t) X(t, LIST_OBJ, paths, "paths", F_REQ, REF_OBJ(trim_path))
 /* A mount that an op child has met; may its file system be frozen, or trimmed? */
-#define FIELDS_fs_found(X, t)                    \
+#define FIELDS_fs_found(X, t)                      \
 	X(t, STR, point, "point", F_REQ, REF_NONE) \
 	X(t, STR, type, "type", F_REQ, REF_NONE)
 #define FIELDS_fs_may(X, t) X(t, BOOL, wanted, "wanted", F_REQ, REF_NONE)
@@ -98,9 +98,11 @@ enum capture {
 	X(t, STR, point, "point", F_REQ, REF_NONE) \
 	X(t, U64, dev, "dev", F_REQ, REF_NONE)
 /* Superblocks to be thawed, wherever they are mounted; none: any that can be frozen. */
-#define FIELDS_fs_dev(X, t)    X(t, U64, dev, "dev", F_REQ, REF_NONE)
-#define FIELDS_fs_rescue(X, t) X(t, LIST_OBJ, devs, "devs", F_OPT, REF_OBJ(fs_dev))
-/* Hooks to be run, in order; errnum: why one cannot be (EPERM: others could change it). */
+#define FIELDS_fs_dev(X, t) X(t, U64, dev, "dev", F_PUB, REF_NONE)
+#define FIELDS_fs_rescue(X, t) \
+	X(t, LIST_OBJ, devs, "devs", F_OPT | F_PUB, REF_OBJ(fs_dev))
+/* Hooks to be run, in order; errnum: why one cannot be (EPERM: others could change it).
+ */
 #define FIELDS_hook_find(X, t) X(t, STR, path, "path", F_REQ, REF_NONE)
 #define FIELDS_hook(X, t)                        \
 	X(t, STR, path, "path", F_REQ, REF_NONE) \
@@ -111,7 +113,7 @@ enum capture {
 #define FIELDS_frozen(X, t)                        \
 	X(t, INT, index, "index", F_REQ, REF_NONE) \
 	X(t, INT, errnum, "errnum", F_REQ, REF_NONE)
-#define FIELDS_thaw(X, t) X(t, INT, cause, "cause", F_REQ, REF_NONE)
+#define FIELDS_thaw(X, t)   X(t, INT, cause, "cause", F_REQ, REF_NONE)
 #define FIELDS_thawed(X, t) X(t, INT, failed, "failed", F_REQ, REF_NONE)
 
 #define FIELDS_ip_address(X, t)                              \

@@ -123,9 +123,16 @@ static void check_record(const struct schema *s, const struct rbuf *at, void *ar
 
 static void check_decision(struct worker *w, struct asked *q)
 {
+	bool frozen = freeze_is_on(&w->freeze);
 	struct verdict v;
 
 	gate_decide(w, q, &v);
+	/* Then thaw and status are allowed, whatever else is said. */
+	if (frozen && q->op->flags & OPF_FROZEN_OK && !(q->flags & FRAME_BAD_ARGS)) {
+		must(v.allowed &&
+		     (v.reason == REASON_RULE || v.reason == REASON_WHILE_FROZEN));
+		return;
+	}
 	must(v.allowed == (v.reason == REASON_RULE));
 	if (!v.allowed) {
 		must(v.cls == ERR_GENERIC || v.cls == ERR_NOT_FOUND);
@@ -133,15 +140,15 @@ static void check_decision(struct worker *w, struct asked *q)
 	}
 	must(policy_may(&w->policy, q->number) && q->op->carrier != BY_NOBODY);
 	must(!(q->flags & (FRAME_REFUSED | FRAME_BAD_ARGS)));
-	must(w->fs == FS_THAWED || q->op->flags & OPF_FROZEN_OK);
+	must(!frozen);
 }
 
 static void check_decisions(struct asked *q)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(profiles); i++) {
-		fuzz.workers[i].fs = FS_THAWED;
+		fuzz.workers[i].freeze.state = FS_THAWED;
 		check_decision(&fuzz.workers[i], q);
-		fuzz.workers[i].fs = FS_FROZEN;
+		fuzz.workers[i].freeze.state = FS_FROZEN;
 		check_decision(&fuzz.workers[i], q);
 	}
 }
