@@ -302,16 +302,15 @@ def frozen_tests(cases, what, args):
             live["opened"] = opened.pop_all()
 
     def check(case):
-        if "session" not in live:
-            tap.skip("its agent did not start: not root, or see above")
         answers = case.ours if "differs" in case.marks else case.replies
         safely(live, lambda: live["session"].check(case, answers))
 
     def stop():
-        if "opened" in live:
-            live["opened"].close()
+        live["opened"].close()
 
     yield f"an agent that may freeze starts: {what}", start
+    if os.geteuid() != 0:
+        return
     for case in cases:
         if case.marks.get("on") == what:
             yield str(case), functools.partial(check, case)

@@ -36,6 +36,7 @@ LOG, AUDIT = "/var/log/postern.log", "/var/log/audit.jsonl"
 POLICY = "/etc/postern/policy.conf"
 HOOK = "/etc/qemu/fsfreeze-hook"
 HOOK_LOG = "/run/hook-log"
+NO_DEVICE = ("proc", "sysfs", "tmpfs", "devtmpfs")
 VERY_SLOW = 3 if agents.VARIANT == "asan" else 1
 SOON = 2 * VERY_SLOW
 
@@ -114,8 +115,8 @@ def guard():
             kind, source = fields[fields.index("-") + 1:][:2]
             if fields[2].startswith("7:"):
                 continue
-            if not fields[2].startswith("0:") or kind not in ("proc", "sysfs", "tmpfs", "devtmpfs"):
-                raise RuntimeError(f"refused: {fields[2]} {source} at {fields[4]} is no loop device")
+            if not fields[2].startswith("0:") or kind not in NO_DEVICE:
+                raise RuntimeError(f"refused: {source} at {fields[4]} is no loop device")
 
 
 def enter(root):
@@ -290,7 +291,8 @@ def test_root_is_frozen_and_thawed(it):
         assert it.c.status() == "frozen"
     enabled = [x["name"] for x in it.c("guest-info")["supported_commands"] if x["enabled"]]
     assert len(enabled) == 6, enabled
-    for command in ("guest-get-osinfo", "guest-get-fsinfo", "guest-fsfreeze-freeze", "guest-exec"):
+    for command in ("guest-get-osinfo", "guest-get-fsinfo", "guest-exec",
+                    "guest-fsfreeze-freeze"):
         assert it.c(command) == \
             f"Command {command} has been disabled: the agent is in frozen state"
     assert [os.stat(p).st_size for p in (LOG, AUDIT)] == before
@@ -377,6 +379,8 @@ def killed_supervisor(it):
     family = [it.agent.child(p) for p in ("frontend", "worker", "inspector", "spawner")]
     kill(it.agent.pid)
     it.agent.process.wait()
+    if agents.VARIANT == "asan":
+        kill(family[-1])  # else it tells of its leaks, and its log is frozen
     wait_until(lambda: not any(runs(p) for p in family), "the others to end", SOON)
     begun = time.monotonic()
     it.agent.start()
@@ -468,8 +472,9 @@ def test_all_lost_and_nobody_comes(it):
 def main():
     killings = [*map(killed, ("frontend", "worker", "inspector", "spawner")), killed_supervisor,
                 killed_all, killed_thawer]
-    todo = tap.tests(globals())
-    todo += [(c.__name__.replace("_", " "), rooted_test()(c)) for c in killings]
+    todo = frost.tests(globals())
+    if os.geteuid() == 0:
+        todo += [(c.__name__.replace("_", " "), rooted_test()(c)) for c in killings]
     try:
         tap.run(todo, limit=45)
     finally:

@@ -410,6 +410,27 @@ def alive(pid):
         return False
 
 
+def test_locked_down_in_between():
+    """The policy was spoilt: what is said of it must not wait for the log."""
+    with scene(policy=frost.rule()) as it:
+        it.freeze()
+        send_all(it, thousand(it.commands(), 13, count=100))
+        with open(os.path.join(it.agent.dir, "root/etc/postern/policy.conf"), "a",
+                  encoding="ascii") as f:
+            f.write("nonsense\n")
+        begun = time.monotonic()
+        it.kill("worker")
+        assert (it.c.status(), it.stage.frozen()) == ("frozen", {"disk"})
+        assert time.monotonic() - begun < 5
+        # Of the commands that are allowed, wrong arguments are refused as by that policy.
+        send_all(it, [t for t in thousand(it.commands(), 14, count=100)
+                      if t[2] not in SIX or b'"bad"' not in t[0]])
+        assert (it.c.thaw(), it.stage.frozen()) == (1, set())
+        assert it.c("guest-get-osinfo") == \
+            "Command guest-get-osinfo has been disabled: the policy cannot be trusted"
+        wait_until(lambda: refusals(it.agent.records()) == it.sent, "the records")
+
+
 def test_many_sessions():
     """Clients come and go; each is served at once."""
     with scene() as it:
@@ -447,4 +468,4 @@ def test_what_ran_before_goes_on():
         assert it.client.call("guest-file-close", handle=handle) == {"return": {}}
 
 
-tap.run(tap.tests(globals()), limit=40)
+tap.run(frost.tests(globals()), limit=40)

@@ -14,6 +14,7 @@ somebody else stage() skips the test.
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -136,6 +137,22 @@ def stage():
                 closing.__exit__(None, None, None)
                 for d in s.disks:
                     os.close(d.fd)
+
+
+def tests(namespace):
+    """As tap.tests; for somebody else than root one that is skipped."""
+    def needs_root():
+        tap.skip("needs root, to have file systems that may be frozen")
+
+    return tap.tests(namespace) if os.geteuid() == 0 else [needs_root]
+
+
+def ask(client, command, **arguments):
+    """Send a request; its reply is to come later."""
+    request = {"execute": command}
+    if arguments:
+        request["arguments"] = arguments
+    client.send(json.dumps(request).encode())
 
 
 class Calls:

@@ -641,7 +641,6 @@ static void dropped_while_frozen(void **state)
 	struct fixture *f = *state;
 	uint64_t written = 0, seen = 0, lost;
 	struct msg_audit r = {0};
-	const char *line;
 	char count[64];
 	int status;
 	pid_t pid;
@@ -654,7 +653,8 @@ static void dropped_while_frozen(void **state)
 	if (pid == 0)
 		end_after_thaw(f);
 	while (seen + lost < written) {
-		line = next_line(f);
+		const char *line = next_line(f);
+
 		if (!line) {
 			poll(&(struct pollfd){.fd = f->writer, .events = POLLIN}, 1,
 			     5000);

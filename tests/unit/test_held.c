@@ -49,6 +49,13 @@ static int teardown(void **state)
 	return 0;
 }
 
+static struct held_lines *lines_of(void **state)
+{
+	struct fixture *f = *state;
+
+	return &f->h;
+}
+
 static bool put(struct held_lines *h, bool must, const char *text)
 {
 	return held_put(h, must, 'l', text, strlen(text));
@@ -99,7 +106,7 @@ static void assert_sound(struct held_lines *h)
 
 static void in_their_order(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	size_t at = 0;
 
 	ends(h, &at);
@@ -119,7 +126,7 @@ static void in_their_order(void **state)
 
 static void tags_are_kept(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	size_t at = 0, len;
 
 	for (int tag = 0; tag < 256; tag++)
@@ -135,7 +142,7 @@ static void tags_are_kept(void **state)
 
 static void forgotten_from_the_front(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	size_t at = 0, len;
 
 	put(h, false, "one");
@@ -165,7 +172,7 @@ static void forgotten_from_the_front(void **state)
 /* Plain ones have half of the room; then the oldest of them go, and are counted. */
 static void plain_ones_make_room(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	const size_t size = 1024;
 	const uint32_t fit = HELD_MAX / 2 / size;
 	size_t at = 0, len;
@@ -195,7 +202,7 @@ static void plain_ones_make_room(void **state)
 /* What must stay takes the place of plain ones, and keeps its own. */
 static void what_must_stay(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	const size_t size = 4096;
 	const uint32_t fit = HELD_MAX / size;
 	size_t at = 0, len;
@@ -231,18 +238,18 @@ static void what_must_stay(void **state)
 /* Between those that must stay, in any order, plain ones go oldest first. */
 static void mixed(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	uint32_t musts = 0, plains = 0, number, want_must = 0, last_plain = 0;
 	bool any_plain = false;
-	size_t at = 0, len, size;
+	size_t at = 0, len;
 	const uint8_t *p;
 	uint64_t kept = 0;
 
 	srandom(7);
 	for (int i = 0; i < 4000; i++) {
 		bool must = random() % 4 == 0;
+		size_t size = EXTRA + 4 + (size_t)random() % 700;
 
-		size = EXTRA + 4 + (size_t)random() % 700;
 		if (must && put_sized(h, true, musts, size))
 			musts++;
 		if (!must && put_sized(h, false, plains, size))
@@ -271,7 +278,7 @@ static void mixed(void **state)
 /* One that is larger than its half, or than all, is lost. */
 static void too_large(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	size_t at = 0;
 
 	put(h, true, "one");
@@ -305,7 +312,7 @@ static void assert_emptied(struct held_lines *h)
 
 static void a_whole_list_is_believed(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	size_t at = 0;
 
 	put(h, false, "one");
@@ -323,7 +330,7 @@ static void a_whole_list_is_believed(void **state)
 /* The worker died within held_put: the line is there, and not yet counted. */
 static void half_written_is_not_there(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	uint32_t used;
 	size_t at = 0;
 
@@ -339,7 +346,7 @@ static void half_written_is_not_there(void **state)
 
 static void torn_lists(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 	static const uint32_t lengths[] = {
 		0, 100, 101, HELD_MAX, UINT32_MAX, UINT32_MAX - HEAD, 1u << 31};
 
@@ -381,7 +388,7 @@ static void torn_lists(void **state)
 /* More plain bytes than they may have, as only a stranger writes them. */
 static void too_many_plain_ones(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 
 	put_head(h, 0, HELD_MAX - HEAD, 0);
 	h->used = HELD_MAX;
@@ -392,7 +399,7 @@ static void too_many_plain_ones(void **state)
 
 static void noise(void **state)
 {
-	struct held_lines *h = &((struct fixture *)*state)->h;
+	struct held_lines *h = lines_of(state);
 
 	srandom(11);
 	for (int round = 0; round < 300; round++) {

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "policy/object.h"
 #include "policy/policy.h"
 #include "tests/lib/policy.h"
 
@@ -185,12 +186,120 @@ static void programs(void **state)
 	wbuf_free(&image);
 }
 
+/* ---- mounts ---- */
+
+#define ALLOW(command, more)                                                       \
+	"[policy]\nbase = none\n[rule \"it\"]\neffect = allow\ncommand = " command \
+	"\n" more
+#define F(more) ALLOW("@freeze ; @trim", more)
+#define RULE(name, how) \
+	"[rule \"" name "\"]\neffect = " how "\ncommand = @freeze ; @trim\n"
+
+/* Are the mounts "/srv/a" of ext4, "/srv/a/b" of xfs and "/" of btrfs wanted? */
+static const struct mount_row {
+	const char *policy;
+	const char *wanted; /* one letter each */
+} mount_rows[] = {
+	{F(""), "yyy"},
+	{F("mountpoint = /srv/a\n"), "ynn"},
+	{F("mountpoint = /srv/a/\n"), "nnn"},
+	{F("mountpoint = /srv/*\n"), "ynn"},
+	{F("mountpoint = /srv/**\n"), "yyn"},
+	{F("mountpoint = /\n"), "nny"},
+	{F("mountpoint = / ; /srv/a/b\n"), "nyy"},
+	{F("fstype = xfs\n"), "nyn"},
+	{F("fstype = ext*\n"), "ynn"},
+	{F("fstype = xfs ; btrfs\n"), "nyy"},
+	/* All of a rule have to hold. */
+	{F("fstype = xfs\nmountpoint = /srv/a\n"), "nnn"},
+	{F("fstype = xfs\nmountpoint = /srv/**\n"), "nyn"},
+	{F("mountpoint-exclude = /srv/**\n"), "nny"},
+	{F("fstype-exclude = ext4 ; btrfs\n"), "nyn"},
+	{F("mountpoint = /srv/**\nfstype-exclude = xfs\n"), "ynn"},
+	/* Rules are alternatives; what they exclude adds up. */
+	{F("mountpoint = /\n") RULE("more", "allow") "fstype = xfs\n", "nyy"},
+	{F("mountpoint-exclude = /\n") RULE("more", "allow") "fstype-exclude = xfs\n",
+	 "ynn"},
+	/* But only of those that match. */
+	{F("fstype = ext4\nmountpoint-exclude = /**\n")
+		 RULE("more", "allow") "fstype = xfs\n",
+	 "nyn"},
+	/* A deny holds as a whole. */
+	{F("") RULE("no", "deny") "mountpoint = /srv/**\n", "nny"},
+	{F("") RULE("no", "deny") "fstype = xfs\nmountpoint = /srv/a\n", "yyy"},
+	{F("") RULE("no", "deny") "fstype = xfs\nmountpoint = /srv/**\n", "yny"},
+};
+
+static const struct policy_object mounts[] = {
+	{.path = {"/srv/a", 6, true}, .fstype = {"ext4", 4, true}},
+	{.path = {"/srv/a/b", 8, true}, .fstype = {"xfs", 3, true}},
+	{.path = {"/", 1, true}, .fstype = {"btrfs", 5, true}},
+};
+
+static const uint32_t mount_ops[] = {OP_fsfreeze_freeze, OP_fsfreeze_freeze_list,
+				     OP_fstrim};
+
+static struct policy_answer ask_mount(const struct policy *p, uint32_t op,
+				      const struct policy_object *object)
+{
+	static const struct msg_freeze_list nothing; /* no rule looks at it */
+	struct policy_answer a;
+
+	policy_decide(p, &(struct policy_question){op, &nothing, object}, &a);
+	return a;
+}
+
+static void wanted_mounts(void **state)
+{
+	struct wbuf image = {0};
+	struct policy p;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(mount_rows); i++) {
+		policy_of_text(&p, &image, mount_rows[i].policy);
+		for (size_t m = 0; m < ARRAY_SIZE(mounts) * ARRAY_SIZE(mount_ops); m++) {
+			const struct policy_object *object =
+				&mounts[m % ARRAY_SIZE(mounts)];
+			uint32_t op = mount_ops[m / ARRAY_SIZE(mounts)];
+			struct policy_answer a = ask_mount(&p, op, object);
+			bool wanted = a.allowed && !object_excluded(&p, &a, object);
+
+			if (wanted !=
+			    (mount_rows[i].wanted[m % ARRAY_SIZE(mounts)] == 'y'))
+				fail_msg("row %zu, %s, operation %u", i, object->path.p,
+					 op);
+		}
+	}
+	wbuf_free(&image);
+}
+
+/* Before a mount is met no rule that speaks of mounts refuses, nor do bad arguments. */
+static void before_any_mount(void **state)
+{
+	struct wbuf image = {0};
+	struct policy p;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(mount_rows); i++) {
+		policy_of_text(&p, &image, mount_rows[i].policy);
+		for (size_t o = 0; o < ARRAY_SIZE(mount_ops); o++) {
+			struct policy_answer a = ask_mount(&p, mount_ops[o], NULL);
+
+			assert_true(a.allowed);
+			policy_decide(&p, &(struct policy_question){.op = mount_ops[o]},
+				      &a);
+			assert_true(a.allowed);
+		}
+	}
+	wbuf_free(&image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(allows),
-		cmocka_unit_test(denies),
-		cmocka_unit_test(programs),
+		cmocka_unit_test(allows),           cmocka_unit_test(denies),
+		cmocka_unit_test(programs),         cmocka_unit_test(wanted_mounts),
+		cmocka_unit_test(before_any_mount),
 	};
 
 	return cmocka_run_group_tests_name("object", tests, NULL, NULL);

@@ -152,9 +152,13 @@ static void record(struct fixture *f, enum freeze_phase phase, uint32_t n,
 	atomic_store(&f->r->phase, phase);
 }
 
-static void assert_marks(const struct fixture *f, const enum superblock_mark *marks)
+#define ASSERT_MARKS(f, marks) assert_marks(f, marks, ARRAY_SIZE(marks))
+
+static void assert_marks(const struct fixture *f, const enum superblock_mark *marks,
+			 size_t n)
 {
-	for (uint32_t i = 0; i < f->r->n; i++)
+	assert_int_equal(f->r->n, n);
+	for (size_t i = 0; i < n; i++)
 		assert_int_equal(atomic_load(&f->r->mark[i]), marks[i]);
 }
 
@@ -255,7 +259,7 @@ static void says(int sock, uint16_t type, int64_t number)
 	struct arena none = {0};
 	struct msg_thawed thawed;
 	struct msg_thaw thaw;
-	struct frame frame;
+	struct frame frame = {0};
 	struct rbuf r;
 
 	assert_int_equal(receive(sock, SOON_MS, buf, &frame), FRAME_OK);
@@ -350,7 +354,7 @@ static void nothing_but_what_we_froze(void **state)
 	start(f);
 	order(f, CAUSE_REQUEST);
 	thaws_all(f, CAUSE_REQUEST);
-	assert_marks(f, after);
+	ASSERT_MARKS(f, after);
 	assert_int_equal(f->fake->calls, 2);
 }
 
@@ -365,7 +369,7 @@ static void gone(void **state)
 	start(f);
 	order(f, CAUSE_REQUEST);
 	thaws_all(f, CAUSE_REQUEST);
-	assert_marks(f, after);
+	ASSERT_MARKS(f, after);
 }
 
 /* What the helper of another thawer had begun may be done: then that was us. */
@@ -497,7 +501,7 @@ static void the_worker_dies_before_it_is_complete(void **state)
 	is_quiet(f->worker);
 	close_p(&f->worker);
 	assert_int_equal(ended(f, SOON_MS), EXIT_CLEAN);
-	assert_marks(f, after);
+	ASSERT_MARKS(f, after);
 	assert_int_equal(atomic_load(&f->r->phase), PHASE_THAWED);
 	assert_int_equal(atomic_load(&f->r->cause), CAUSE_AGENT_LOST);
 }
@@ -523,7 +527,7 @@ static void what_the_freezer_is_at(void **state)
 		close_p(&f->freezer);
 		says(f->worker, FRAME_THAWED, 0);
 		assert_int_equal(ended(f, SOON_MS), EXIT_CLEAN);
-		assert_marks(f, froze ? after : never);
+		assert_marks(f, froze ? after : never, ARRAY_SIZE(after));
 		close_p(&f->worker);
 	}
 }
@@ -565,7 +569,7 @@ static void one_that_fails(void **state)
 	says(f->worker, FRAME_THAWED, 1);
 	/* It is frozen as before, and will be tried again soon. */
 	assert_int_equal(atomic_load(&f->r->phase), PHASE_FROZEN);
-	assert_marks(f, between);
+	ASSERT_MARKS(f, between);
 	deadline = atomic_load(&f->r->deadline_ms);
 	assert_in_range(deadline, now_ms() + THAW_RETRY_MS - 2000,
 			now_ms() + THAW_RETRY_MS);
@@ -639,7 +643,7 @@ static void takes_over(const struct fixture *f, int sock)
 		uint8_t buf[FRAME_MAX];
 		struct arena none = {0};
 		struct msg_fs_held held;
-		struct frame frame;
+		struct frame frame = {0};
 		struct rbuf r;
 		char path[64], name[64];
 		ssize_t len;
@@ -832,7 +836,7 @@ static void it_is_over(void **state)
 /* ---- what takes long: all of it at the same time ---- */
 
 struct slow {
-	struct fixture *tries, *waits, *waits_for_one;
+	struct fixture *tries, *waits;
 };
 
 static int setup_slow(void **state)
