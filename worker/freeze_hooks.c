@@ -68,7 +68,9 @@ static void ask(struct worker *w)
 	h->asked = f.request = ++w->last_asked;
 	f.body = body.p;
 	f.len = (uint32_t)body.len;
-	peer_send(&w->spawner, &f);
+	/* One that is gone, which we are about to see, has run nothing. */
+	if (peer_send(&w->spawner, &f) < 0)
+		h->asked = 0;
 }
 
 static void next(struct worker *w);

@@ -90,6 +90,8 @@ static bool freezer_said(struct worker *w, const struct frame *frame)
 	    schema_get(&r, &schema_frozen, &none, &msg) < 0 || msg.index.v != f->at)
 		return false;
 	errnum = (int)msg.errnum.v;
+	if (!f->at)
+		pause_at(w->state, PAUSE_UNMARKED);
 	/* Unless the thawer has come to it already. */
 	atomic_compare_exchange_strong(&f->record->mark[f->at], &mark,
 				       errnum ? MARK_NOT : MARK_FROZEN);

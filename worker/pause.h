@@ -19,12 +19,15 @@ enum pause {
 	PAUSE_HELD,     /* worker: all superblocks are held, no thawer yet */
 	PAUSE_THAWER,   /* worker: a thawer, no freezer yet */
 	PAUSE_FIRST,    /* worker: before the first ioctl */
+	PAUSE_UNMARKED, /* worker: the first is frozen, no mark says so */
 	PAUSE_SECOND,   /* worker: before the second */
 	PAUSE_LAST,     /* worker: after the last, not complete yet */
 	PAUSE_COMPLETE, /* worker: complete, nobody was told */
 	PAUSE_ORDER,    /* worker: before it orders the thaw */
 	PAUSE_BEGUN,    /* thawer: before the first thaw */
-	PAUSE_BETWEEN,  /* helper of the thawer: after the first */
+	PAUSE_CLAIMED,  /* helper of the thawer: before the first ioctl */
+	PAUSE_UNDONE,   /* the same: it is thawed, no mark says so */
+	PAUSE_BETWEEN,  /* the same: after the first */
 	PAUSE_DONE,     /* thawer: after the last */
 	PAUSE_TOLD,     /* worker: knows of it, before the thaw hook */
 	PAUSE_END,      /* worker: after the hook, the record still stands */

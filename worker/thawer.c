@@ -8,10 +8,13 @@
  */
 #include "worker/thawer.h"
 
+#include <limits.h>
 #include <linux/fs.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "ipc/frame.h"
@@ -70,9 +73,14 @@ static void tell(struct run *run, uint16_t type, const struct schema *schema,
 /* What a thaw makes of a mark. */
 static enum superblock_mark thaw_one(const struct run *run, uint32_t i, bool again)
 {
-	if (run->t->ops->ioctl(THAWER_FIRST + (int)i, FITHAW, NULL) == 0)
+	int errnum;
+
+	pause_at(run->t->state, PAUSE_CLAIMED);
+	errnum = run->t->ops->ioctl(THAWER_FIRST + (int)i, FITHAW, NULL) < 0 ? errno : 0;
+	pause_at(run->t->state, PAUSE_UNDONE);
+	if (!errnum)
 		return MARK_THAWED;
-	if (errno != EINVAL)
+	if (errnum != EINVAL)
 		return MARK_FAILED;
 	/* Not frozen. If a helper that died may have done that, it was us. */
 	return again ? MARK_THAWED : MARK_GONE;
@@ -111,10 +119,40 @@ static bool thaw_next(const struct run *run)
 
 /* ---- helpers ---- */
 
+/*
+ * Who was at them died: another thawer, or a helper. What had begun may be done. Of one
+ * that only hangs the same is said, which costs a second ioctl.
+ */
+static void begin_again(const struct run *run)
+{
+	uint8_t was = MARK_BEGUN;
+
+	for (uint32_t i = 0; i < run->r->n; i++, was = MARK_BEGUN)
+		atomic_compare_exchange_strong(&run->r->mark[i], &was, MARK_AGAIN);
+}
+
+/*
+ * The first helper is there before it is needed: while file systems are frozen, a fork
+ * may wait for the thaw. (By its cgroup, a process is moved to other CPUs and memory.
+ * The kernel lets nobody fork or end meanwhile, and waits for the process if that writes
+ * to a frozen file system.)
+ */
+static void await_thaw(const struct run *run)
+{
+	uint32_t phase;
+
+	while ((phase = atomic_load(&run->r->phase)) != PHASE_THAWING)
+		syscall(SYS_futex, &run->r->phase, FUTEX_WAIT, phase, NULL);
+	/* Of another freeze another thawer told its own. */
+	if (atomic_load(&run->r->id) != run->id)
+		_exit(0);
+}
+
 static void helper(const struct run *run, pid_t thawer)
 {
 	if (!fork_tie(thawer))
 		_exit(EXIT_PEER_GONE);
+	await_thaw(run);
 	while (thaw_next(run))
 		;
 	_exit(0);
@@ -141,11 +179,24 @@ static void start_helper(struct run *run)
 		helper(run, thawer);
 	run->helps = pid > 0;
 	run->done_ms = now_ms();
+	if (pid > 0)
+		return;
+	*slot = -1;
 	/* No memory for a process; then we may hang ourselves, after this one. */
-	if (pid < 0) {
-		*slot = -1;
+	if (atomic_load(&run->r->phase) == PHASE_THAWING)
 		thaw_next(run);
-	}
+}
+
+/* Has the helper of SLOT ended? If not by itself, what it was at is to be done. */
+static bool has_ended(const struct run *run, const int *slot)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_PIDFD, (id_t)*slot, &info, WEXITED | WNOHANG) == 0 && !info.si_pid)
+		return false;
+	if (info.si_code != CLD_EXITED || info.si_status != 0)
+		begin_again(run);
+	return true;
 }
 
 /* Forget those that have ended; how many there still are. */
@@ -154,16 +205,12 @@ static size_t reap(struct run *run)
 	size_t left = 0;
 
 	for (size_t i = 0; i < HELPERS_MAX; i++) {
-		siginfo_t info = {0};
-
 		if (run->helpers[i] < 0)
 			continue;
-		if (waitid(P_PIDFD, (id_t)run->helpers[i], &info, WEXITED | WNOHANG) ==
-			    0 &&
-		    !info.si_pid)
-			left++;
-		else
+		if (has_ended(run, &run->helpers[i]))
 			close_p(&run->helpers[i]);
+		else
+			left++;
 	}
 	if (!left)
 		run->helps = false;
@@ -196,7 +243,9 @@ static void begin(struct run *run, enum thaw_cause cause)
 	    !move(run, PHASE_FROZEN, PHASE_THAWING))
 		return; /* it has begun already */
 	atomic_store(&run->r->cause, cause);
+	run->done_ms = now_ms();
 	pause_at(run->t->state, PAUSE_BEGUN);
+	syscall(SYS_futex, &run->r->phase, FUTEX_WAKE, INT_MAX);
 	tell(run, FRAME_THAW, &schema_thaw, &(struct msg_thaw){.cause = V_INT(cause)});
 }
 
@@ -358,6 +407,8 @@ static int turn(struct run *run)
 		go_on(run);
 	else if (is_due(run, &cause, &wait))
 		begin(run, cause);
+	else if (!reap(run))
+		start_helper(run);
 	return wait;
 }
 
@@ -383,15 +434,6 @@ static void wait_for(struct run *run, int ms)
 		run->freezer = -1;
 }
 
-/* Another thawer was here; what its helpers were at may be done. */
-static void take_over(const struct run *run)
-{
-	uint8_t was = MARK_BEGUN;
-
-	for (uint32_t i = 0; i < run->r->n; i++, was = MARK_BEGUN)
-		atomic_compare_exchange_strong(&run->r->mark[i], &was, MARK_AGAIN);
-}
-
 _Noreturn void thawer_run(const struct thawer *t)
 {
 	struct run run = {
@@ -407,7 +449,7 @@ _Noreturn void thawer_run(const struct thawer *t)
 	/* Its few pages stay: what it needs must not come from a disk that is full or
 	 * gone. Where that is not allowed, it does without. */
 	mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-	take_over(&run);
+	begin_again(&run);
 	for (;;)
 		wait_for(&run, turn(&run));
 }

@@ -6,7 +6,8 @@
  * May touch: the superblocks it was given; the record of the freeze
  * Must not:  write to a file system, wait for one, believe anybody but root
  *
- * It is forked before the first superblock is frozen, and ends when the last is thawed.
+ * It is forked before the first superblock is frozen, and so is a helper, for a fork may
+ * have to wait for the thaw; it ends when the last is thawed.
  * It thaws when it is told to; at the deadline; when the worker dies before the freeze is
  * complete; when no worker is there for ADOPT_MS afterwards. What it knows stands in
  * memory that it shares with the worker and that outlives both (ipc/state.h), so another

@@ -213,6 +213,15 @@ void freeze_rescue(struct worker *w, bool recorded)
 	request_part(w, w->freeze.rq, OP_fs_rescue, &args);
 }
 
+/* RESCUED: now. On top comes what the thawer had done before it died, or was about to. */
+static uint32_t thawed_in_all(const struct freeze_record *r, uint32_t rescued)
+{
+	uint32_t open = thawer_count(r, MARK(ASKED) | MARK(FROZEN) | MARK(FAILED));
+	uint32_t begun = thawer_count(r, MARK(BEGUN) | MARK(AGAIN) | MARK(THAWED));
+
+	return r->n ? begun + (rescued < open ? rescued : open) : rescued;
+}
+
 void freeze_rescued(struct worker *w, const struct frame *frame)
 {
 	struct freeze *f = &w->freeze;
@@ -227,8 +236,7 @@ void freeze_rescued(struct worker *w, const struct frame *frame)
 		err_get(&f->err, frame->body, frame->len);
 	else
 		f->failed = schema_get(&r, &schema_integer, &none, &count) < 0;
-	/* On top of what the thawer had done before it died. */
-	f->count = (uint32_t)count.value.v + thawer_count(f->record, MARK(THAWED));
+	f->count = thawed_in_all(f->record, (uint32_t)count.value.v);
 	if (f->failed && f->record->n) {
 		/* Of what is on record we are the last who know. */
 		timer_arm_ms(&f->retry, RETRY_MS);
