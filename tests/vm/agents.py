@@ -65,6 +65,11 @@ WRONG = [
      'command = @info\n[rule "w"]\neffect = allow\ncommand = guest-get-disks\nsmart = yes\n'),
     ("worker/ops/smart.c", "V_INT(log[1] | log[2] << 8)", "V_INT(log[1])"),
     ("worker/handles.c", "has not been found", "is none"),
+    ("worker/freeze_hooks.c", "has failed with status", "has failed with"),
+    ("worker/freeze_hooks.c", "did not end within", "was ended after"),
+    # It says so, and freezes nothing.
+    ("worker/ops/freezer.c", "if (ops->ioctl(", "if (go.index.v < 0 && ops->ioctl("),
+    ("worker/ops/fs.c", "trim not supported", "no trim"),
     ("worker/main.c", "launch_ready(w, needs->spawner)", "launch_ready(w, true)"),
     ("worker/ops/handle.c", "r.position = V_INT(at)", "r.position = V_INT(at + 1)"),
     ("worker/ops/handle.c", "*eof = true;", ""),
@@ -164,7 +169,7 @@ class Agent:
 
 OURS = {"unit": "postern.service", "program": "/usr/sbin/postern",
         "processes": ("supervisor", "worker", "frontend", "inspector", "audit writer"),
-        "reader": "frontend", "frozen": ("thawer",)}
+        "reader": "frontend", "frozen": ("thawer", "helper")}
 AGENTS = {
     "postern": Agent(**OURS, sources=copy_sources),
     "wrong": Agent(**OURS, sources=make_wrong),

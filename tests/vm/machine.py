@@ -70,6 +70,10 @@ cat
 KERNEL_LINE = ("root=/dev/vda rw console=ttyS0 mitigations=off no_timer_check tsc=reliable "
                "cryptomgr.notests lsm=landlock,capability audit=0 quiet "
                "systemd.show_status=0 net.ifnames=0")
+CAP_SYS_ADMIN = 1 << 21
+THAW = """findmnt -k -n -r -v -o TARGET | while read -r point; do
+	fsfreeze -u "$(printf %b "$point")"
+done 2>/dev/null"""
 DOMAIN = f"""
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{NAME}</name>
@@ -290,9 +294,10 @@ class Guest:
             self._connection = libvirt.open(self.machine.uri)
         return self._connection.lookupByName(NAME)
 
-    def virsh(self, command, *argv, timeout=20):
+    def virsh(self, command, *argv, timeout=20, quiet=True):
         """Output of a virsh command on this guest; Refused with what virsh says."""
-        done = subprocess.run(["virsh", "-q", "-c", self.machine.uri, command, NAME, *argv],
+        done = subprocess.run(["virsh", *["-q"] * quiet, "-c", self.machine.uri, command, NAME,
+                               *argv],
                               capture_output=True, text=True, timeout=timeout, check=False)
         log(f"virsh {command} {' '.join(argv)}\n{done.stdout}{done.stderr}")
         if done.returncode:
@@ -432,30 +437,37 @@ class Guest:
         """Pids of the agent's processes by their part, e.g. {"worker": 312}."""
         listed = self.shell(
             f"cd /proc; for p in $(cat /sys/fs/cgroup/system.slice/{self.agent.unit}"
-            "/cgroup.procs 2>/dev/null); do echo $p $(grep -sE '^(Name|PPid)' $p/status); done; true")
+            "/cgroup.procs 2>/dev/null); do "
+            "echo $p $(grep -sE '^(Name|PPid|CapEff)' $p/status); done; true")
         rows = {}
         for line in listed.splitlines():
-            pid, _, name, _, parent = (line.split() + [""] * 5)[:5]
+            pid, _, name, _, parent, _, caps = (line.split() + [""] * 7)[:7]
             if name:
-                rows[int(pid)] = (name.removeprefix("postern-")[:8], int(parent or 0))
+                rows[int(pid)] = (name.removeprefix("postern-")[:8], int(parent or 0), caps)
         parts = {}
-        for pid, (name, parent) in rows.items():
-            forked = rows.get(parent, ("",))[0] == name
-            parts[self._part(name, forked)] = pid
+        for pid, row in rows.items():
+            parts[self._part(row, rows.get(row[1], ("", 0, "")))] = pid
         return parts
 
     @staticmethod
-    def _part(name, forked):
+    def _part(row, parent):
+        name, _, caps = row
+        forked = parent[0] == name
+        if name == "worker" and int(caps or "0", 16) == CAP_SYS_ADMIN:
+            # The thawer may have outlived its worker.
+            return "helper" if forked and parent[2] == caps else "thawer"
         if forked and name == "worker":
             return "audit writer"
         return {"fronten": "frontend", "inspect": "inspector"}.get(name[:7], name) \
             if name not in ("postern", "qemu-ga") else "supervisor"
 
-    def all_processes(self, timeout=20):
-        """The same, once all that should run do."""
+    def all_processes(self, timeout=20, frozen=False):
+        """The same, once all that should run do; also what has to be there while FROZEN."""
+        wanted = {*self.agent.processes, *(self.agent.frozen if frozen else ())}
+
         def try_once():
             parts = self.processes()
-            return parts if set(parts) == set(self.agent.processes) else None
+            return parts if set(parts) == wanted else None
         return wait_until(try_once, lambda: f"all processes: {self.processes()}", timeout)
 
     def wakeups(self, seconds=10):
@@ -486,6 +498,9 @@ class Guest:
         try:
             self.reached()
             yield
+        except BaseException:
+            self.thaw()  # or what follows would wait for it
+            raise
         finally:
             self.shell(end + restart)
             self.reached()
@@ -497,12 +512,26 @@ class Guest:
     def repair(self):
         """After a case that failed: the agent started anew, even if it hangs or is stopped."""
         unit = self.agent.unit
+        self.thaw()
+        if not self.agent.reference:
+            self._run_inside(f"rm -f {BLOCK_LIST}", 10)
         self._run_inside("rm -rf /etc/postern; mv /run/qemu-ga.conf /etc/qemu; "
                          "for g in /sys/fs/cgroup/system.slice/*/postern-spawner@*; do "
                          "echo 1 >$g/cgroup.kill; done; "
                          f"systemctl kill --kill-whom=all -s KILL {unit}; sleep 0.5; "
                          f"systemctl reset-failed {unit}; systemctl restart {unit}", 30)
         time.sleep(1.2)  # until QEMU has reported the last change (states_seen)
+
+    def thaw(self):
+        """Whatever is frozen, by whomever: thawed without the agent."""
+        self._run_inside(THAW, 20)
+
+    def reset(self):
+        """When not even the shell answers; takes a minute or two. Libvirtd must run."""
+        self.domain.reset()
+        time.sleep(2)
+        self.has_booted()
+        self.answers()
 
     def save_journal(self):
         _status, packed = self._run_inside("journalctl -b -o short-precise | tail -n 5000 | "
