@@ -299,15 +299,15 @@ class Hooks:
         with open(self.path, "w", encoding="utf-8") as f:
             f.write(f"""#!/bin/sh
 echo "$1" >>{folder}/log
-[ -e {folder}/$1 ] || exit 0
-read -r how <{folder}/$1
+how=well
+[ -e {folder}/$1 ] && read -r how <{folder}/$1
 case $how in
 fail) exit 7 ;;
 hang) sleep 100 ;;
 flood) dd if=/dev/zero bs=64k count=256; dd if=/dev/zero bs=64k count=256 >&2 ;;
 wait) while [ -e {folder}/$1 ]; do sleep 0.02; done ;;
 esac
-exit 0
+echo "$1" >>{folder}/done
 """)
         os.chmod(self.path, 0o755)
 
@@ -315,7 +315,7 @@ exit 0
         return os.path.join(self.folder, name)
 
     def reset(self):
-        for name in ("log", "freeze", "thaw"):
+        for name in ("log", "done", "freeze", "thaw"):
             self.behave(name, None)
 
     def behave(self, which, how):
@@ -328,13 +328,17 @@ exit 0
             f.write(how + "\n")
         os.rename(f.name, self._file(which))
 
-    def log(self):
+    def log(self, name="log"):
         """The arguments with which it was run, in order."""
         try:
-            with open(self._file("log"), encoding="ascii") as f:
+            with open(self._file(name), encoding="ascii") as f:
                 return f.read().split()
         except FileNotFoundError:
             return []
+
+    def done(self):
+        """The same, where it came to its end."""
+        return self.log("done")
 
     def wait(self, calls):
         wait_until(lambda: self.log() == calls, lambda: f"hooks {calls}, not {self.log()}")
