@@ -108,7 +108,7 @@ enum capture {
 	X(t, STR, path, "path", F_REQ, REF_NONE) \
 	X(t, INT, errnum, "errnum", F_REQ, REF_NONE)
 #define FIELDS_hooks(X, t) X(t, LIST_OBJ, hooks, "hooks", F_REQ, REF_OBJ(hook))
-/* Between the worker and who freezes and thaws for it (worker/thawer.h). */
+/* Between the worker and who freezes and thaws for it (worker/freeze/thawer.h). */
 #define FIELDS_freeze_go(X, t) X(t, INT, index, "index", F_REQ, REF_NONE)
 #define FIELDS_frozen(X, t)                        \
 	X(t, INT, index, "index", F_REQ, REF_NONE) \

@@ -17,7 +17,7 @@
 #include "policy/policy.h"
 #include "worker/audit.h"
 #include "worker/fork.h"
-#include "worker/freeze.h"
+#include "worker/freeze/freeze.h"
 #include "worker/sink.h"
 
 /* Operations under way at the same time, abandoned ones included. */
@@ -352,7 +352,7 @@ void record_exec_start(struct worker *w, const struct request *rq,
 		       const struct msg_spawn *spawn, const struct msg_spawned *got);
 void record_exec_exit(struct worker *w, const struct program *p,
 		      const struct msg_ended *end);
-/* Of the freeze in worker/freeze.h as it stands. */
+/* Of the freeze in worker/freeze/freeze.h as it stands. */
 void record_freeze(struct worker *w);
 void record_thaw(struct worker *w);
 /* Nothing is frozen any more: what was held goes out, refusals as one record each. */

@@ -13,8 +13,8 @@
 #include "ipc/jsonw.h"
 #include "ipc/note.h"
 #include "ipc/ops.h"
-#include "worker/pause.h"
-#include "worker/thawer.h"
+#include "worker/freeze/pause.h"
+#include "worker/freeze/thawer.h"
 #include "worker/worker.h"
 
 #define KIND_NAME(kind, type) [K_##kind] = #kind,
@@ -158,7 +158,8 @@ static void put_names(struct wbuf *w, const char *what, const char *const *names
 	wbuf_text(w, "], ");
 }
 
-/* What a test needs to have a freeze wait (worker/pause.h), and to look at its record. */
+/* What a test needs to have a freeze wait (worker/freeze/pause.h), and to look at its
+ * record. */
 static void put_freeze(struct wbuf *w)
 {
 	put_names(w, "pauses", pauses, ARRAY_SIZE(pauses));

@@ -2,8 +2,8 @@
 """A freeze that cannot strand the guest: at each step of freeze and thaw something is
 lost, is late or goes wrong, on file systems of all kinds.
 
-What a step is, worker/pause.h says; whoever comes to it waits there until the event has
-happened. Three steps more are made here: "frozen" (complete, nobody does anything), and
+What a step is, worker/freeze/pause.h says; whoever comes to it waits there until the event
+has happened. Three steps more are made here: "frozen" (complete, nobody does anything), and
 two in which a hook runs.
 
 What has to come of it:

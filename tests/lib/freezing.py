@@ -359,7 +359,7 @@ class State:
     def _set(self, member, value):
         struct.pack_into("=I", self.map, LAYOUT[member], value)
 
-    # -- the seam (worker/pause.h)
+    # -- the seam (worker/freeze/pause.h)
 
     def pause(self, step):
         """Whoever comes to STEP waits there."""

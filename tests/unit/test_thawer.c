@@ -28,7 +28,7 @@
 #include "ipc/launch.h"
 #include "ipc/loop.h"
 #include "ipc/ops.h"
-#include "worker/thawer.h"
+#include "worker/freeze/thawer.h"
 
 #define MANY      40
 #define SOON_MS   5000 /* what is expected at once has come by then */

@@ -65,8 +65,8 @@ WRONG = [
      'command = @info\n[rule "w"]\neffect = allow\ncommand = guest-get-disks\nsmart = yes\n'),
     ("worker/ops/smart.c", "V_INT(log[1] | log[2] << 8)", "V_INT(log[1])"),
     ("worker/handles.c", "has not been found", "is none"),
-    ("worker/freeze_hooks.c", "has failed with status", "has failed with"),
-    ("worker/freeze_hooks.c", "did not end within", "was ended after"),
+    ("worker/freeze/freeze_hooks.c", "has failed with status", "has failed with"),
+    ("worker/freeze/freeze_hooks.c", "did not end within", "was ended after"),
     # It says so, and freezes nothing.
     ("worker/ops/freezer.c", "if (ops->ioctl(", "if (go.index.v < 0 && ops->ioctl("),
     ("worker/ops/fs.c", "trim not supported", "no trim"),

@@ -1,5 +1,5 @@
 /*
- * worker/freeze_children.c - start and stop who freezes and who thaws
+ * worker/freeze/freeze_children.c - start and stop who freezes and who thaws
  *
  * Runs in:   worker; freezer and thawer begin here
  * Input:     none
@@ -12,7 +12,7 @@
 
 #include "sandbox/sandbox.h"
 #include "worker/ops/freezer.h"
-#include "worker/thawer.h"
+#include "worker/freeze/thawer.h"
 #include "worker/worker.h"
 
 /* To start a thawer where there was no room for a process. */

@@ -1,5 +1,6 @@
 /*
- * worker/pause.h - where a test can have a freeze wait, to kill who is to be killed there
+ * worker/freeze/pause.h - where a test can have a freeze wait, to kill who is to be
+ * killed there
  *
  * Runs in:   worker, thawer; it does something in a build with POSTERN_TEST_OPS only
  * Input:     the state that the test has mapped as well

@@ -1,5 +1,5 @@
 /*
- * worker/freezing.c - freeze one superblock after the other
+ * worker/freeze/freezing.c - freeze one superblock after the other
  *
  * Runs in:   worker
  * Input:     words of the freezer
@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/pause.h"
-#include "worker/thawer.h"
+#include "worker/freeze/pause.h"
+#include "worker/freeze/thawer.h"
 #include "worker/worker.h"
 
 /* What the reference passes over: it cannot be frozen, or somebody else has frozen it. */

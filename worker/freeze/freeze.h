@@ -1,5 +1,5 @@
 /*
- * worker/freeze.h - the state of the freeze, and who is at work at it
+ * worker/freeze/freeze.h - the state of the freeze, and who is at work at it
  *
  * Runs in:   worker
  * Input:     requests that were decided on; words of op children and the others below

@@ -1,5 +1,5 @@
 /*
- * worker/thawing.c - thaw, whoever asked for it or whatever failed
+ * worker/freeze/thawing.c - thaw, whoever asked for it or whatever failed
  *
  * Runs in:   worker
  * Input:     words of the thawer, and of an op child that thaws in its place
@@ -8,8 +8,8 @@
  */
 #include <string.h>
 
-#include "worker/pause.h"
-#include "worker/thawer.h"
+#include "worker/freeze/pause.h"
+#include "worker/freeze/thawer.h"
 #include "worker/worker.h"
 
 /* Before what is on record is tried again. */

@@ -1,12 +1,12 @@
 /*
- * worker/thawer.c - the process that thaws, whoever else is gone
+ * worker/freeze/thawer.c - the process that thaws, whoever else is gone
  *
  * Runs in:   thawer: a child of the worker that outlives it, with CAP_SYS_ADMIN
  * Input:     orders of the worker, or of the next one; the clock
  * May touch: the superblocks it was given; the record of the freeze
  * Must not:  write to a file system, wait for one, believe anybody but root
  */
-#include "worker/thawer.h"
+#include "worker/freeze/thawer.h"
 
 #include <limits.h>
 #include <linux/fs.h>
@@ -21,7 +21,7 @@
 #include "ipc/launch.h"
 #include "ipc/loop.h"
 #include "ipc/ops.h"
-#include "worker/pause.h"
+#include "worker/freeze/pause.h"
 
 /* How often it looks whether a thaw hangs. */
 #define TICK_MS 100

@@ -1,5 +1,5 @@
 /*
- * worker/freeze_list.c - what is mounted, and which of it is to be frozen
+ * worker/freeze/freeze_list.c - what is mounted, and which of it is to be frozen
  *
  * Runs in:   worker
  * Input:     mounts that an op child has met, and descriptors of their superblocks
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "policy/object.h"
-#include "worker/pause.h"
+#include "worker/freeze/pause.h"
 #include "worker/worker.h"
 
 void freeze_list_mounts(struct worker *w)

@@ -1,16 +1,16 @@
 /*
- * worker/freeze.c - the state of the freeze, and what is asked of it
+ * worker/freeze/freeze.c - the state of the freeze, and what is asked of it
  *
  * Runs in:   worker
  * Input:     requests that were decided on
  * May touch: the record of the freeze (ipc/state.h)
  * Must not:  block, write to a file system, leave one frozen that nobody will thaw
  */
-#include "worker/freeze.h"
+#include "worker/freeze/freeze.h"
 
 #include <string.h>
 
-#include "worker/pause.h"
+#include "worker/freeze/pause.h"
 #include "worker/worker.h"
 
 /* The first word of `hook-failure`; of several rules the stricter holds. */

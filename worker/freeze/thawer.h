@@ -1,5 +1,5 @@
 /*
- * worker/thawer.h - the process that thaws, whoever else is gone
+ * worker/freeze/thawer.h - the process that thaws, whoever else is gone
  *
  * Runs in:   thawer: a child of the worker that outlives it, with CAP_SYS_ADMIN
  * Input:     orders of the worker, or of the next one; the clock

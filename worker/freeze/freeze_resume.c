@@ -1,5 +1,5 @@
 /*
- * worker/freeze_resume.c - go on with the freeze of the last worker
+ * worker/freeze/freeze_resume.c - go on with the freeze of the last worker
  *
  * Runs in:   worker: before the seal, then right after it
  * Input:     the record; the thawer that survives, by its socket

@@ -1,5 +1,5 @@
 /*
- * worker/freeze_hooks.c - the hooks around a freeze, run by the spawner
+ * worker/freeze/freeze_hooks.c - the hooks around a freeze, run by the spawner
  *
  * Runs in:   worker
  * Input:     what an op child found of them; words of the spawner
