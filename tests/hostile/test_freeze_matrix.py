@@ -181,9 +181,9 @@ class Run:
 
     def wait_written(self):
         """What was recorded is in the file, and not on the way to it with a process that is
-        about to be killed. (From the first ioctl on it waits for the thaw.)"""
+        about to be killed. (From the first ioctl on it waits in the state, up to TOLD.)"""
         self.a.wait_record(lambda r: r["POSTERN_EVENT"] == "decision")
-        if self.step in THAWED:
+        if self.step in ("thaw hook", "END"):
             self.a.wait_record(lambda r: r["POSTERN_EVENT"] == "freeze")
         if self.step == "END":
             self.a.wait_record(lambda r: r["POSTERN_EVENT"].endswith("thaw"))
