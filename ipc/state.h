@@ -83,7 +83,7 @@ struct state {
 	uint64_t magic;
 	int64_t last_handle; /* the highest number that was ever given */
 #ifdef POSTERN_TEST_OPS
-	/* A test has whoever comes to a step of a freeze wait there (worker/freeze/pause.h). */
+	/* A test has whoever comes to a step wait there (worker/freeze/pause.h). */
 	_Atomic uint32_t pause;  /* the step; 0: none */
 	_Atomic uint32_t paused; /* the step at which somebody waits */
 #endif

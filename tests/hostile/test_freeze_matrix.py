@@ -623,14 +623,58 @@ def lose(role):
     return lambda r: r.kill(role)
 
 
+def late_and_alone(r):
+    """All but the thawer are gone, and the deadline is sooner than its patience ends."""
+    lose_all_but_thawer(r, start=False)
+    r.assert_written(DEADLINE + MOMENT)
+    r.restart()
+    r.finish("thawed", ("deadline",))
+
+
+def slow_to_go(r):
+    """The supervisor is lost and started again, while the old worker has not ended yet."""
+    old = r.a.the("worker")
+    os.kill(old, signal.SIGSTOP)
+    r.kill("supervisor", "frontend", "inspector", "spawner")
+    r.leave()
+    r.a.process.wait()
+    later = os.fork()
+    if later == 0:
+        time.sleep(0.7)
+        os.kill(old, signal.SIGKILL)
+        os._exit(0)
+    r.restart()
+    os.waitpid(later, 0)
+    r.finish("frozen")
+
+
+def hung_helper(then):
+    """At CLAIMED: a thaw hangs. Others go on with what does not lie on that; in the end THEN
+    (a signal to it) frees it, or the thawer is killed."""
+    def hang(r):
+        old = r.a.the("helper")
+        os.kill(old, signal.SIGSTOP)
+        r.release()
+        if r.count > 2:
+            wait_until(lambda: sum(p.has_ended() for p in r.probes) >= r.count - 2,
+                       "writes to the others", 1 + MOMENT)
+        time.sleep(0.2)
+        assert r.state.phase == "THAWING" and not all(p.has_ended() for p in r.probes)
+        kill(r.a.the("thawer")) if then is None else os.kill(old, then)
+        r.since = time.monotonic()
+        goes_on(r)
+    return hang
+
+
 def lose_supervisor(r):
     r.kill("supervisor")
     r.restart()
 
 
-def lose_all_but_thawer(r):
+def lose_all_but_thawer(r, start=True):
     r.kill_all(but=("thawer", "helper"))
-    r.restart()
+    if start:
+        r.restart()
 
 
 # ---- hooks -----------------------------------------------------------------------------
@@ -700,6 +744,14 @@ MORE = {
     "thawer killed, then the deadline passes": late(lose("thawer")),
     "supervisor killed, then the deadline passes": late(lose_supervisor),
     "all but the thawer killed, then the deadline passes": late(lose_all_but_thawer),
+    "all but the thawer killed, no restart, the deadline passes": late_and_alone,
+    "supervisor killed, restarted while the worker stays": slow_to_go,
+}
+# Where there is more than one superblock.
+HANGS = {
+    "a helper hangs": hung_helper(signal.SIGCONT),
+    "a helper hangs, then is killed": hung_helper(signal.SIGKILL),
+    "a helper hangs, thawer killed": hung_helper(None),
 }
 # Of the plain stacks: they differ in what a kernel does, not in what we do.
 FEW = ["worker killed", "helper killed", "supervisor killed", "freezer killed", "thawer killed",
@@ -734,6 +786,9 @@ def cases_of(stack):
                (stack, "frozen", unmounted(EVENTS[event][0]), settings_of(event)))
     for event, function in MORE.items():
         yield f"{stack}: frozen: {event}", (stack, "frozen", function, settings_of(event))
+    if len(STACKS[stack][1]) > 1:
+        for event, function in HANGS.items():
+            yield f"{stack}: CLAIMED: {event}", (stack, "CLAIMED", function, {})
     for step in ("LAST", "frozen", "BEGUN"):
         for event in AGAIN:
             yield (f"{stack}: {step}: {event}, and the next freeze",

@@ -22,6 +22,9 @@
 #define FILES_MAX (4 * SUPERBLOCKS_MAX)
 /* For a thawer to hand over what it holds. */
 #define TAKE_MS 5000
+/* For our predecessor to end: until then its thawer takes nobody else. */
+#define MEET_MS      3000
+#define MEET_STEP_MS 20
 
 bool freeze_on_record(const struct worker *w)
 {
@@ -63,13 +66,32 @@ static int address(const char *runtime, struct sockaddr_un *addr)
 	return dir;
 }
 
-static bool meet(struct worker *w, const struct sockaddr_un *addr)
+/* A socket to the thawer; -1: there is none. */
+static int reach_thawer(const struct sockaddr_un *addr)
 {
-	struct freeze *f = &w->freeze;
 	CLEANUP(close_p) int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	if (sock < 0 || connect(sock, (const void *)addr, sizeof(*addr)) < 0 ||
-	    !peer_is_trusted(sock) || !take_over(f, sock) ||
+	    !peer_is_trusted(sock))
+		return -1;
+	return TAKE_FD(sock);
+}
+
+static bool meet(struct worker *w, const struct sockaddr_un *addr)
+{
+	struct freeze *f = &w->freeze;
+	const uint64_t until = now_ms() + MEET_MS;
+	CLEANUP(close_p) int sock = reach_thawer(addr);
+
+	while (sock >= 0 && !take_over(f, sock)) {
+		close_p(&sock);
+		/* It hung up at once: it believes that our predecessor lives. */
+		if (f->listener >= 0 || now_ms() >= until)
+			return false;
+		poll(NULL, 0, MEET_STEP_MS);
+		sock = reach_thawer(addr);
+	}
+	if (sock < 0 ||
 	    loop_add(&w->loop, &f->thawer, sock, EPOLLIN, freeze_on_thawer) < 0)
 		return false;
 	TAKE_FD(sock);
