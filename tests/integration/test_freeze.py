@@ -450,7 +450,10 @@ def test_what_the_thawer_is():
         for n in range(3):
             assert held.pop(n) == "/dev/null", held
         assert held.pop(3).startswith("socket:") and held.pop(4).startswith("socket:"), held
-        # The freezer has ended; what is left are the two file systems.
+        # The freezer has ended; what is left are the two file systems, and the helper that
+        # waits for the thaw.
+        helpers = [n for n, what in held.items() if what == "anon_inode:[pidfd]"]
+        assert len(helpers) == 1 and held.pop(helpers[0]), held
         rest = sorted(held)
         devices = {os.stat(f"/proc/{pid}/fd/{n}").st_dev for n in rest[-2:]}
         assert devices == {os.fstat(d.fd).st_dev for d in (a, b)}, held

@@ -353,7 +353,7 @@ def killed(program):
         begun = time.monotonic()
         it.client = frost.after_death(it.agent, program)
         assert it.c.status() == "frozen"
-        assert it.agent.child(program) != old
+        wait_until(lambda: it.agent.child(program) != old, f"another {program}", SOON)
         assert time.monotonic() - begun < SOON, time.monotonic() - begun
         assert all(d.is_frozen() for d in it.disks)
         assert all(p.is_waiting() for p in probes)
