@@ -12,6 +12,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/vfs.h>
 
 #define LOOK (O_PATH | O_NOFOLLOW | O_CLOEXEC)
@@ -229,16 +230,58 @@ int walk_path_of(const struct sys *sys, int fd, char path[PATH_MAX])
 	return -1;
 }
 
+/* Is W->path that of W->name in W->dir? */
+static bool is_in_dir(const struct walk *w)
+{
+	char dir[PATH_MAX];
+	size_t len;
+
+	if (walk_path_of(w->sys, w->dir, dir) < 0)
+		return false;
+	len = streq(dir, "/") ? 0 : strlen(dir);
+	return strncmp(w->path, dir, len) == 0 && w->path[len] == '/' &&
+	       streq(w->path + len + 1, w->name);
+}
+
 /*
- * The path of what was found. The order matters: W->st was read before. So a file that
- * had one name then, and has not lost the one by which it was found until now, has no
- * other.
+ * A file that is being removed has lost a link before its name is gone. Who removes it
+ * has the directory locked meanwhile; and so has, for a moment, whoever looks for a name
+ * there that the kernel cannot know yet. So what had begun is over after this.
  */
+static bool await_removal(const struct walk *w)
+{
+	char name[32];
+	uint64_t random;
+	int fd;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return false;
+	snprintf(name, sizeof(name), ".postern-%016llx", (unsigned long long)random);
+	fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	close_p(&fd);
+	return true;
+}
+
+/*
+ * Has the file no other name? W->st was read before, with one link. If that was the name
+ * by which it was found, it has not lost that until now.
+ */
+static bool has_one_name(const struct walk *w)
+{
+	char again[PATH_MAX];
+
+	return is_in_dir(w) && await_removal(w) &&
+	       walk_path_of(w->sys, w->fd, again) == 0 && streq(again, w->path);
+}
+
+/* The path of what was found. */
 static int settle(struct walk *w)
 {
 	if (w->fd < 0 || walk_path_of(w->sys, w->fd, w->path) < 0)
 		return -1;
-	if (!S_ISDIR(w->st.st_mode) && w->st.st_nlink > 1 && !w->trusted)
+	/* Where only root can change a directory, each name is root's word. */
+	if (!S_ISDIR(w->st.st_mode) && !w->trusted &&
+	    (w->st.st_nlink > 1 || !has_one_name(w)))
 		w->links = LINKS_ANY;
 	return 0;
 }
