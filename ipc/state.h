@@ -10,6 +10,7 @@
 #define POSTERN_IPC_STATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define STATE_MAGIC  0x3274736e72747370ull
@@ -29,6 +30,12 @@ enum freeze_phase {
 	PHASE_THAWING,  /* will be finished whoever dies */
 	PHASE_THAWED,   /* a record, and perhaps a hook, are still owed */
 };
+
+/* May a file system be frozen in PHASE, or be about to? Then a write to it may hang. */
+static inline bool phase_is_frozen(uint32_t phase)
+{
+	return phase != PHASE_NONE && phase != PHASE_THAWED;
+}
 
 /* Why it ended (AUDIT.md: THAW_CAUSE). */
 #define THAW_CAUSE_TABLE(X)         \

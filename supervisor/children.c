@@ -63,9 +63,7 @@ int say(const char *fmt, ...)
 /* Is a file system frozen, perhaps that of our log, or about to be? */
 static bool is_frozen(const struct supervisor *s)
 {
-	uint32_t phase = atomic_load(&s->record->phase);
-
-	return phase != PHASE_NONE && phase != PHASE_THAWED;
+	return phase_is_frozen(atomic_load(&s->record->phase));
 }
 
 static int on_said(struct timer *t)

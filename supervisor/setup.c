@@ -220,7 +220,7 @@ bool state_is_frozen(const char *dir)
 		fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	return fd >= 0 && is_in_memory(dir) &&
 	       pread(fd, &r, sizeof(r), offsetof(struct state, freeze)) == sizeof(r) &&
-	       r.phase != PHASE_NONE && r.phase != PHASE_THAWED;
+	       phase_is_frozen(r.phase);
 }
 
 int program_open(const char *dir, const char *file, struct err *e)

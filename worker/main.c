@@ -154,9 +154,7 @@ static int open_state(struct worker *w)
 /* From the first write of ours on: nothing goes to a disk that may be frozen. */
 static void hold_if_frozen(struct worker *w)
 {
-	uint32_t phase = atomic_load(&w->freeze.record->phase);
-
-	if (phase != PHASE_NONE && phase != PHASE_THAWED)
+	if (phase_is_frozen(atomic_load(&w->freeze.record->phase)))
 		sink_hold(&w->sink);
 }
 
