@@ -8,6 +8,7 @@ that need nothing but the outside of an agent; what would hang qemu-ga (a hook t
 end) is left out. For each stack of file systems, event and agent a word: `holds` (still
 frozen, as it should be), `thaws` (as it should), and else what went wrong.
 """
+import functools
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import tempfile
 import time
 
 import freezing
+import guard
 import scratch
 from agent import Client, wait_until
 from freezing import Probe
@@ -49,7 +51,7 @@ class Reference:
         self.process = subprocess.Popen(  # it freezes only what it is told to by name
             [PROGRAM, "-m", "unix-listen", "-p", self.path, "-t", self.dir,
              f"-F{self.hooks.path}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+            stderr=subprocess.DEVNULL, preexec_fn=functools.partial(guard.harmless, admin=True))
         wait_until(lambda: os.path.exists(self.path), "the reference to listen")
 
     def client(self):

@@ -15,6 +15,7 @@ what it has. All values on this wire are little-endian.
 """
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -24,7 +25,8 @@ import subprocess
 import tempfile
 import threading
 
-from agent import PATIENCE, build_dir, children, helper, no_admin, status, wait_until
+import guard
+from agent import PATIENCE, build_dir, children, helper, status, wait_until
 
 HEAD = struct.Struct("<HHIIHHI")
 HELLO, POLICY, REQUEST, REPLY, ABANDON, SESSION, LOG = range(1, 8)
@@ -35,7 +37,7 @@ SEAL_SEAL, SEAL_SHRINK, SEAL_GROW, SEAL_WRITE = 1, 2, 4, 8
 SEALS = SEAL_SEAL | SEAL_SHRINK | SEAL_GROW | SEAL_WRITE
 
 TABLE = json.loads(subprocess.run([helper("hostile/table", testops=True)], check=True,
-                                  stdout=subprocess.PIPE, preexec_fn=no_admin).stdout)
+                                  stdout=subprocess.PIPE, preexec_fn=guard.harmless).stdout)
 OPS = {op["name"]: op for op in TABLE["ops"]}
 # Those that a frontend may ask the worker for.
 ASKABLE = [op for op in TABLE["ops"] if op["carrier"] != "BY_FRONTEND"]
@@ -334,7 +336,7 @@ class Worker:
                  os.path.join(build_dir(testops=True), "postern-worker"),
                  *source],
                 env={}, pass_fds=spare, stdin=subprocess.DEVNULL, stderr=err,
-                preexec_fn=None if admin else no_admin)
+                preexec_fn=functools.partial(guard.harmless, admin=admin))
         for fd in spare:
             os.close(fd)
         self.peers = []

@@ -16,6 +16,7 @@ It all happens on a tmpfs in a mount namespace of the test, in which the agent r
 import base64
 import contextlib
 import ctypes
+import functools
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ import struct
 import subprocess
 import tempfile
 
+import guard
 import scratch
 import tap
 from agent import Agent, helper
@@ -119,7 +121,9 @@ class Flip:
     def __init__(self, *steps):
         words = [word for step in steps for word in step]
         self.process = subprocess.Popen([helper("hostile/flip"), *words],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        preexec_fn=functools.partial(guard.harmless,
+                                                                     admin=True))
         self.rounds = 0
 
     def __enter__(self):

@@ -19,8 +19,9 @@ import termios
 import time
 import tty
 
+import guard
 import tap
-from agent import (PATIENCE, Agent, Client, Closed, comm, descendants, no_admin, status,
+from agent import (PATIENCE, Agent, Client, Closed, comm, descendants, status,
                    wait_until)
 
 IS_ROOT = os.geteuid() == 0
@@ -36,8 +37,9 @@ def started(*args, pass_fds=(), prepare=None, env=None, clean=True, admin=False)
     with open(agent.stderr_path, "wb") as err:
         agent.process = subprocess.Popen(agent.argv, stdin=subprocess.DEVNULL, stdout=err,
                                          stderr=err, env=agent.env if prepare is None else None,
-                                         pass_fds=pass_fds, preexec_fn=prepare if admin
-                                         else functools.partial(no_admin, prepare))
+                                         pass_fds=pass_fds,
+                                         preexec_fn=functools.partial(guard.harmless, prepare,
+                                                                      admin))
     try:
         yield agent
         if clean:
@@ -56,7 +58,7 @@ def refused(*args, prepare=None, **how):
     try:
         done = subprocess.run(agent.argv, capture_output=True, timeout=PATIENCE, text=True,
                               check=False, env=agent.env if prepare is None else None,
-                              preexec_fn=functools.partial(no_admin, prepare), **how)
+                              preexec_fn=functools.partial(guard.harmless, prepare), **how)
         assert done.returncode == 1, (done.returncode, done.stderr)
         return done.stderr
     finally:

@@ -13,8 +13,9 @@ import subprocess
 import tempfile
 
 import frost
+import guard
 import tap
-from agent import Agent, Client, no_admin, wait_until
+from agent import Agent, Client, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CASES = os.path.join(HERE, "..", "fixtures", "conformance.txt")
@@ -355,7 +356,7 @@ def reference_tests(cases):
             [REFERENCE, "-m", "unix-listen", "-p", path, "-t", scratch,
              "-f", os.path.join(scratch, "pid"), "-b", "guest-get-users"],
             stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "TZ": "UTC"},
-            preexec_fn=no_admin)
+            preexec_fn=guard.harmless)
         live["session"] = Session(wait_until(answers, "the reference"), scratch)
 
     def proof(case):

@@ -244,7 +244,7 @@ def check_agreement(profile):
 
 # ---- each profile carries its client ----------------------------------------------------------
 
-# An agent of the tests may not freeze (agent.no_admin), an ordinary user's even less.
+# An agent of the tests may not freeze (guard.py), an ordinary user's even less.
 NOT_FROZEN = re.compile(r"failed to (freeze|open) .+: (Operation not permitted|Permission denied)")
 
 

@@ -24,9 +24,10 @@ import traceback
 import agent as agents
 import freezing
 import frost
+import guard
 import scratch
 import tap
-from agent import Agent, build_dir, descendants, no_admin, wait_until
+from agent import Agent, build_dir, descendants, wait_until
 from freezing import Probe, kill
 from frost import Calls
 
@@ -46,7 +47,7 @@ SOON = 2 * VERY_SLOW
 def needed(program):
     """The libraries of PROGRAM, its loader too."""
     done = subprocess.run(["ldd", program], capture_output=True, text=True, check=True,
-                          preexec_fn=no_admin)
+                          preexec_fn=guard.harmless)
     return re.findall(r"(?:^|\s)(/\S+)", done.stdout)
 
 
@@ -107,7 +108,7 @@ def master(top):
     return os.path.join(_MASTER[0], "root.img")
 
 
-def guard():
+def only_loops():
     """Refuse to go on unless every mount is a loop device's or in memory."""
     with open("/proc/self/mountinfo", encoding="utf-8") as f:
         for line in f:
@@ -128,7 +129,7 @@ def enter(root):
         raise OSError(ctypes.get_errno(), "pivot_root")
     os.chdir("/")
     scratch.unmount("/old", scratch.MNT_DETACH)
-    guard()
+    only_loops()
 
 
 # ---- a case in it ------------------------------------------------------------------------
@@ -230,6 +231,7 @@ def rooted():
         for kind, where in (("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev"),
                             ("tmpfs", "run"), ("tmpfs", "tmp")):
             scratch.mount(kind, os.path.join(root.point, where), kind,
+                          scratch.MS_RDONLY if kind == "sysfs" else 0,  # as guard.enter()
                           data="mode=755" if where == "run" else None)
         yield s, root.point, [root, inner]
 
@@ -268,11 +270,11 @@ def rooted_test(policy=None):
 
 # ---- the tests ---------------------------------------------------------------------------
 
-def test_guard():
+def test_only_loops():
     """It refuses where the machine's own file systems are in sight."""
     with frost.stage():
         try:
-            guard()
+            only_loops()
         except RuntimeError as why:
             assert "is no loop device" in str(why), why
             return

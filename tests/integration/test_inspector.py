@@ -12,8 +12,9 @@ import struct
 import subprocess
 import time
 
+import guard
 import tap
-from agent import PATIENCE, build_dir, free_uids, no_admin, status
+from agent import PATIENCE, build_dir, free_uids, status
 
 HEAD = struct.Struct("<HHIIHHI")
 HELLO, POLICY, REQUEST, REPLY = 1, 2, 3, 4
@@ -42,7 +43,7 @@ class Inspector:
             ["/bin/bash", "-c", f'exec "$0" 3<&{spare} {spare}<&-',
              f"/proc/self/fd/{program}"],
             env=env or {}, pass_fds=[spare, program], stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, preexec_fn=no_admin, **drop)
+            stderr=subprocess.PIPE, preexec_fn=guard.harmless, **drop)
         for fd in (program, spare):
             os.close(fd)
         other.close()
@@ -182,7 +183,7 @@ def test_started_by_hand():
     for args in ([], ["-h"]):
         done = subprocess.run([os.path.join(build_dir(), "postern-inspector"), *args],
                               capture_output=True, check=False, timeout=PATIENCE,
-                              preexec_fn=no_admin)
+                              preexec_fn=guard.harmless)
         assert done.returncode == CONFIG, done
         assert done.stderr == b"postern-inspector: started by postern, not by hand\n"
 

@@ -14,9 +14,10 @@ import stat
 import subprocess
 import tempfile
 
+import guard
 import tap
 from agent import PATIENCE, Agent, Client, build_dir, comm, descendants, free_uids, \
-    is_zombie, no_admin, status, wait_until
+    is_zombie, status, wait_until
 
 IS_ROOT = os.geteuid() == 0
 POSTERN = os.path.abspath(os.path.join(build_dir(), "postern"))
@@ -63,7 +64,7 @@ def run(*args, env=None, program=POSTERN, **kwargs):
            **(env or {})}
     done = subprocess.run([program, *args], stdin=subprocess.DEVNULL, capture_output=True,
                           text=True, timeout=PATIENCE, check=False, env=env,
-                          preexec_fn=no_admin, **kwargs)
+                          preexec_fn=guard.harmless, **kwargs)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -12,9 +12,9 @@ import shutil
 import signal
 import subprocess
 
+import guard
 import tap
-from agent import PATIENCE, Agent, build_dir, children, descendants, is_zombie, no_admin, \
-    wait_until
+from agent import PATIENCE, Agent, build_dir, children, descendants, is_zombie, wait_until
 
 IS_ROOT = os.geteuid() == 0
 BUILD = os.path.abspath(build_dir())
@@ -24,7 +24,7 @@ def run(argv, prepare=None, **kwargs):
     """Run to the end: (exit status, standard output, standard error)."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=PATIENCE, check=False,
-                          preexec_fn=functools.partial(no_admin, prepare), **kwargs)
+                          preexec_fn=functools.partial(guard.harmless, prepare), **kwargs)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -157,7 +157,7 @@ def test_programs_of_another_build():
         err = os.path.join(a.dir, "err")
         with open(err, "wb") as f, \
                 subprocess.Popen(a.argv + ["--programs", mixed], stdin=subprocess.DEVNULL,
-                                 stdout=f, stderr=f, env=a.env, preexec_fn=no_admin) as p:
+                                 stdout=f, stderr=f, env=a.env, preexec_fn=guard.harmless) as p:
             def told():
                 with open(err, encoding="utf-8") as f:
                     return "postern-inspector ended by status 67" in f.read()
@@ -243,7 +243,7 @@ def test_posternctl_and_an_agent_that_hangs_up():
         with subprocess.Popen([os.path.join(BUILD, "posternctl"), "call", "-s", a.path,
                                "guest-get-osinfo"], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True,
-                              preexec_fn=no_admin) as p:
+                              preexec_fn=guard.harmless) as p:
             a.wait_record(lambda r: r["POSTERN_EVENT"] == "decision")
             os.kill(worker, signal.SIGKILL)
             out, err = p.communicate(timeout=PATIENCE)

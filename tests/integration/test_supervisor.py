@@ -15,9 +15,9 @@ import tempfile
 import time
 import tty
 
+import guard
 import tap
-from agent import (INSTALLED, PATIENCE, PROGRAMS, build_dir, free_uids, helper, no_admin,
-                   wait_until)
+from agent import (INSTALLED, PATIENCE, PROGRAMS, build_dir, free_uids, helper, wait_until)
 
 POSTERN = os.path.abspath(os.path.join(build_dir(), "postern"))
 IS_ROOT = os.geteuid() == 0
@@ -81,7 +81,7 @@ class Stage:
         with open(self.stderr_path, "ab") as err:
             self.process = subprocess.Popen(self.argv(*args), stdin=subprocess.DEVNULL,
                                             stdout=err, stderr=err, env=env,
-                                            preexec_fn=functools.partial(no_admin, prepare),
+                                            preexec_fn=functools.partial(guard.harmless, prepare),
                                             **popen)
         return self
 
@@ -773,11 +773,11 @@ def test_default_state_directory():
         argv = [a for a in s.argv() if a not in ("-t", s.dir)]
         plain = {"QGA_OS_RELEASE": s.ctl}
         done = subprocess.run(argv, env=plain, capture_output=True, timeout=PATIENCE,
-                              text=True, check=False, preexec_fn=no_admin)
+                              text=True, check=False, preexec_fn=guard.harmless)
         assert (done.returncode, done.stderr) == (
             1, "postern: no state directory: XDG_RUNTIME_DIR is not set, give one with -t\n")
         with subprocess.Popen(argv, env={**plain, "XDG_RUNTIME_DIR": s.dir},
-                              preexec_fn=no_admin) as p:
+                              preexec_fn=guard.harmless) as p:
             s.running()
             made = os.path.join(s.dir, "postern")
             assert stat.S_IMODE(os.stat(made).st_mode) == 0o700
@@ -839,7 +839,7 @@ def test_version_and_help():
                          "QEMU Guest Agent 11.1.0 (Postern 0.1.0)\n"),
                         (["-h"], "Usage: postern "), (["--help"], "Usage: postern ")):
         done = subprocess.run([POSTERN, *args], capture_output=True, text=True, check=False,
-                              preexec_fn=no_admin)
+                              preexec_fn=guard.harmless)
         assert (done.returncode, done.stderr) == (0, ""), done
         assert done.stdout.startswith(start), done.stdout
 

@@ -18,10 +18,11 @@ As root, frontend and inspector get two uids that no account has; otherwise all 
 the caller. A test process becomes the reaper of its orphans (see _subreaper), so that
 a process that outlives its agent is seen.
 
-Whatever a test starts is without CAP_SYS_ADMIN (no_admin), so that no request can freeze
-or trim a file system of this machine.
+Whatever a test starts is harmless (guard.py), so that no request can change this machine;
+the test process itself enters the guard with the import of this module.
 """
 import ctypes
+import functools
 import json
 import os
 import pwd
@@ -32,6 +33,10 @@ import socket
 import subprocess
 import tempfile
 import time
+
+import guard
+
+guard.enter()
 
 VARIANT = os.environ.get("POSTERN_VARIANT", "release")
 # Sanitizers and a loaded machine make things slower; nothing here measures speed.
@@ -77,28 +82,7 @@ def wait_until(condition, what, timeout=None):
 
 # ---- processes -------------------------------------------------------------------------
 
-CAP_SYS_ADMIN = 21
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def no_admin(then=None):
-    """As preexec_fn: the new process, and all that it starts, has no CAP_SYS_ADMIN, as root
-    too. Raises if it would. THEN is called next."""
-    def check(failed):
-        if failed:
-            raise OSError(ctypes.get_errno(), "CAP_SYS_ADMIN cannot be given up")
-
-    # Root gains by exec what it is bounded by and what is inheritable; others nothing.
-    if os.geteuid() == 0 and _LIBC.prctl(23, CAP_SYS_ADMIN, 0, 0, 0) == 1:  # PR_CAPBSET_READ
-        check(_LIBC.prctl(24, CAP_SYS_ADMIN, 0, 0, 0))  # PR_CAPBSET_DROP
-    head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
-    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their high halves
-    check(_LIBC.capget(head, sets))
-    for n in range(3):
-        sets[n] &= ~(1 << CAP_SYS_ADMIN)
-    check(_LIBC.capset(head, sets))  # the ambient set goes along
-    if then:
-        then()
 
 
 def _tied():
@@ -335,7 +319,9 @@ class Agent:
         with open(self.stderr_path, "ab") as err:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
                                             stdout=err, stderr=err, env=self.env,
-                                            preexec_fn=_tied if self.admin else no_admin)
+                                            preexec_fn=functools.partial(
+                                                guard.harmless, _tied if self.admin else None,
+                                                self.admin))
         self.wait_ready()
 
     def wait_ready(self, timeout=None):

@@ -33,14 +33,15 @@ import subprocess
 import time
 
 import agent
+import guard
 import programs
 import scratch
-from agent import descendants, helper, no_admin, wait_until
+from agent import descendants, helper, wait_until
 
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 
 TABLE = json.loads(subprocess.run([helper("hostile/table", testops=True)], check=True,
-                                  stdout=subprocess.PIPE, preexec_fn=no_admin).stdout)
+                                  stdout=subprocess.PIPE, preexec_fn=guard.harmless).stdout)
 LAYOUT = TABLE["state"]
 
 
@@ -454,7 +455,7 @@ class Agent(agent.Agent):
 PROGRAMS = {"postern": "supervisor", "postern-worker": "worker",
             "postern-fronten": "frontend", "postern-inspect": "inspector",
             "postern-spawner": "spawner"}
-ADMIN_ALONE = 1 << agent.CAP_SYS_ADMIN
+ADMIN_ALONE = 1 << guard.CAP_SYS_ADMIN
 
 
 def _is_listener(pid, fd):

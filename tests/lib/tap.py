@@ -19,7 +19,7 @@ three markers from the first 30 lines of a test's source (Python or C):
 
     # run: alone        nothing else runs meanwhile
     # run: limit 120    seconds for the whole program (default 60)
-    # run: admin        in C: root keeps CAP_SYS_ADMIN (agent.no_admin says why not)
+    # run: admin        in C: root keeps CAP_SYS_ADMIN (guard.py says why not)
 
 Environment that tests/run sets, for tests to read:
 
