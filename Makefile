@@ -102,7 +102,8 @@ FLAGS_fuzz    := -O1 -g -fPIE $(SANITIZE) -fsanitize=fuzzer-no-link
 FLAGS_cov     := -O0 -g -fPIE --coverage
 
 LINK_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
-LINK_asan    := -pie $(SANITIZE)
+# As in release: to bind late leaves registers, with what was just copied, on the stack.
+LINK_asan    := -pie -Wl,-z,now $(SANITIZE)
 LINK_fuzz    := -pie $(SANITIZE) -fsanitize=fuzzer
 LINK_cov     := -pie --coverage
 

@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 #include <malloc.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "frontend/frontend.h"
 
@@ -51,6 +52,8 @@ static void budget_free(void *p)
 		return;
 	h--;
 	budget.used -= h->size;
+	/* A tree may hold a password, in text. */
+	explicit_bzero(h + 1, h->size);
 	free(h);
 	if (budget.used)
 		return;

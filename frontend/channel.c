@@ -38,6 +38,7 @@
 static void out_clear(struct channel *c)
 {
 	wbuf_free(&c->out);
+	c->out.plain = true;
 	c->out_done = 0;
 	c->cut = false;
 }
@@ -53,11 +54,14 @@ static void out_settle(struct channel *c)
 
 	if (pending && c->out_done < OUT_HIGH)
 		return;
-	c->out.len = pending;
 	if (pending)
 		memmove(c->out.p, c->out.p + c->out_done, pending);
 	else if (c->out.cap > OUT_HIGH)
 		wbuf_free(&c->out);
+	if (!c->out.plain && c->out.len)
+		explicit_bzero(c->out.p + pending, c->out.len - pending);
+	c->out.len = pending;
+	c->out.plain = c->out.plain || !pending;
 	c->out_done = 0;
 }
 
@@ -83,6 +87,20 @@ static int out_flush(struct channel *c)
 
 /* ---- the client comes and goes ---- */
 
+/*
+ * Nothing of what was scanned may stay: it can be a password, and the next read may be
+ * short or never come. Before each wait, and not after each read: data that streams in is
+ * overwritten by what follows.
+ */
+static void in_wipe(struct channel *c)
+{
+	explicit_bzero(c->in, c->in_at);
+	if (c->in_at == c->in_len)
+		c->in_at = c->in_len = 0;
+	explicit_bzero(c->in + c->in_len, c->in_top - c->in_len);
+	c->in_top = c->in_len;
+}
+
 static int watch(struct frontend *f), turn(struct frontend *f);
 
 /*
@@ -100,6 +118,7 @@ static void client_left(struct frontend *f)
 static void client_gone(struct frontend *f)
 {
 	f->channel.in_at = f->channel.in_len = 0;
+	in_wipe(&f->channel);
 	scan_reset(f->scan);
 	client_left(f);
 }
@@ -203,6 +222,8 @@ static enum input read_input(struct frontend *f)
 	if (n > 0) {
 		c->in_at = 0;
 		c->in_len = (size_t)n;
+		if (c->in_top < c->in_len)
+			c->in_top = c->in_len;
 		/* Data can be there before the news that there is a host. */
 		if (c->host == HOST_AWAY || c->host == HOST_DOUBTED)
 			host_doubted(c);
@@ -300,6 +321,7 @@ static int watch(struct frontend *f)
 	struct channel *c = &f->channel;
 	uint32_t events = c->port ? EPOLLET : 0;
 
+	in_wipe(c);
 	if (c->eof && !channel_pending(c) && !has_input(c) && !queue_owes(f))
 		return disconnect(f);
 	if (!c->eof && reads_on(f))
@@ -397,6 +419,7 @@ int channel_init(struct frontend *f, int fd, enum channel_kind kind)
 	c->port = kind == CHANNEL_PORT || kind == CHANNEL_SERIAL;
 	c->link.fd = c->listener.fd = c->next = -1;
 	c->out = wbuf_growing(OUT_MAX);
+	c->out.plain = true;
 	if (c->port && timer_init(&f->loop, &c->doubt, on_doubt) < 0)
 		return -1;
 	return fcntl(fd, F_SETFL, O_NONBLOCK);

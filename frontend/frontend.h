@@ -47,7 +47,8 @@ struct item {
 	uint32_t generation; /* of the policy copy that was asked */
 	char *id;            /* as it goes back; NULL if the request had none */
 	size_t id_len;
-	struct wbuf args; /* encoded */
+	struct wbuf args; /* encoded; wiped once they are passed on */
+	size_t weight;    /* bytes that it counts for in the queue */
 	int bulk_fd;      /* sealed memfd of the bulk argument, or -1 */
 	uint64_t bulk_size;
 	struct err *error; /* the error reply, or what is wrong with the arguments */
@@ -103,10 +104,11 @@ struct channel {
 	struct timer doubt; /* armed while the host is doubted */
 	bool eof;           /* connection: the client will send no more */
 	bool cut;           /* a reply has been written in part */
-	struct wbuf out;
-	size_t out_done; /* bytes of `out` already written */
+	struct wbuf out;    /* plain, unless an error is in it */
+	size_t out_done;    /* bytes of `out` already written */
 	uint8_t in[INPUT_SIZE];
 	size_t in_at, in_len; /* input read but not scanned */
+	size_t in_top;        /* behind it `in` is all zeroes */
 };
 
 struct frontend {
@@ -176,8 +178,8 @@ bool queue_owes(const struct frontend *f);
 void session_answer(struct frontend *f, const struct item *it, struct wbuf *out);
 void session_begin(struct frontend *f);
 void session_end(struct frontend *f);
-/* One more malformed input; told to the worker at most once a second. */
-void session_malformed(struct frontend *f, const struct err *e);
+/* One more malformed input; TEXT is told to the worker at most once a second. */
+void session_malformed(struct frontend *f, const char *text);
 
 /* ---- reply.c ---- */
 

@@ -16,11 +16,6 @@
 #include "frontend/frontend.h"
 #include "ipc/body.h"
 
-static size_t weight(const struct item *it)
-{
-	return sizeof(*it) + it->id_len + it->args.len;
-}
-
 void queue_init(struct queue *q)
 {
 	*q = (struct queue){.tail = &q->head};
@@ -33,7 +28,8 @@ void queue_put(struct frontend *f, struct item *it)
 	*q->tail = it;
 	q->tail = &it->next;
 	q->items++;
-	q->bytes += weight(it);
+	it->weight = sizeof(*it) + it->id_len + it->args.len;
+	q->bytes += it->weight;
 	q->bulk += it->bulk_size;
 	q->resyncs += it->resync;
 	f->bulk.room = BULK_MAX - q->bulk;
@@ -48,7 +44,7 @@ static void pop(struct frontend *f)
 	if (!q->head)
 		q->tail = &q->head;
 	q->items--;
-	q->bytes -= weight(it);
+	q->bytes -= it->weight;
 	q->bulk -= it->bulk_size;
 	q->resyncs -= it->resync;
 	if (it->resync)
@@ -107,8 +103,8 @@ static int send_item(struct frontend *f, struct item *it)
 			frame.fds[frame.n_fds++] = it->bulk_fd;
 		r = peer_send(&f->worker, &frame);
 	}
-	if (body.p) /* may hold a password or a key */
-		explicit_bzero(body.p, body.cap);
+	/* Nobody needs them any more, and they may be secret. */
+	wbuf_free(&it->args);
 	it->request = frame.request;
 	it->sent_ms = now_ms();
 	return r;

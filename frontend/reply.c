@@ -86,6 +86,8 @@ void reply_error(struct frontend *f, const struct item *it, const struct err *e)
 	struct wbuf *w = &f->channel.out;
 	size_t mark = w->len;
 
+	/* An error can quote the request. */
+	w->plain = false;
 	put_error(w, it, e);
 	if (!w->bad)
 		return;

@@ -39,12 +39,11 @@ void item_free(struct item *it)
 	if (!it)
 		return;
 	close_p(&it->bulk_fd);
-	/* Arguments may be a password or a key. */
-	if (it->args.p)
-		explicit_bzero(it->args.p, it->args.cap);
 	wbuf_free(&it->args);
 	wbuf_free(&it->result);
 	free(it->id);
+	if (it->error) /* it may quote the request */
+		explicit_bzero(it->error, sizeof(*it->error));
 	free(it->error);
 	free(it);
 }
@@ -149,7 +148,7 @@ struct item *request_item(struct frontend *f)
 		err_set(&e, ERR_GENERIC, "the request takes too much memory");
 	if (!root || fill(f, it, root, &e) < 0) {
 		it->op = NULL;
-		session_malformed(f, &e);
+		session_malformed(f, e.desc);
 		if (item_error(it, &e) < 0)
 			return NULL;
 		return TAKE_PTR(it);
@@ -167,12 +166,14 @@ struct item *error_item(struct frontend *f)
 	struct scan_text text = scan_error_text(f->scan);
 	CLEANUP(item_free_p) struct item *it = item_new(f);
 	struct err e = {.cls = ERR_GENERIC};
-	size_t len = min_size(text.len, sizeof(e.desc) - 1);
 
-	memcpy(e.desc, text.p, len);
 	if (!it || item_error(it, &e) < 0)
 		return NULL;
+	memcpy(it->error->desc, text.p, min_size(text.len, sizeof(e.desc) - 1));
 	it->resync = scan_error_is_reset(f->scan);
-	session_malformed(f, &e);
+	/* The client is told what it sent; a record is for others, too. */
+	text = scan_error_note(f->scan);
+	memcpy(e.desc, text.p, min_size(text.len, sizeof(e.desc) - 1));
+	session_malformed(f, e.desc);
 	return TAKE_PTR(it);
 }

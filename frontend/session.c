@@ -98,9 +98,9 @@ void session_end(struct frontend *f)
 	f->session_live = false;
 }
 
-void session_malformed(struct frontend *f, const struct err *e)
+void session_malformed(struct frontend *f, const char *text)
 {
 	f->malformed++;
 	if (!f->malformed_told_ms || now_ms() - f->malformed_told_ms >= MALFORMED_NOTE_MS)
-		tell_malformed(f, e->desc);
+		tell_malformed(f, text);
 }

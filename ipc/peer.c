@@ -24,6 +24,8 @@ struct out_frame {
 static void out_free(struct out_frame *o)
 {
 	frame_close_fds(&o->f);
+	/* A request that waited may have held a password. */
+	explicit_bzero(o + 1, o->f.len);
 	free(o);
 }
 
@@ -99,6 +101,9 @@ static int receive(struct peer *p)
 		p->greeted = true;
 	else
 		r = finish(p, FRAME_INVALID);
+	/* What comes next may be short, or never come. Replies hold no such secret. */
+	if (f.type == FRAME_REQUEST)
+		explicit_bzero(p->buf, FRAME_HEAD + f.len);
 	frame_close_fds(&f);
 	return r;
 }

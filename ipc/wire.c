@@ -71,11 +71,43 @@ struct wbuf wbuf_growing(size_t limit)
 	return (struct wbuf){.limit = limit, .grow = true};
 }
 
+static void wipe(const struct wbuf *w)
+{
+	if (w->p && !w->plain)
+		explicit_bzero(w->p, w->cap);
+}
+
 void wbuf_free(struct wbuf *w)
 {
-	if (w->grow)
+	if (w->grow) {
+		wipe(w);
 		free(w->p);
-	*w = (struct wbuf){.limit = w->limit, .grow = w->grow};
+	}
+	*w = (struct wbuf){.limit = w->limit, .grow = w->grow, .plain = w->plain};
+}
+
+void wbuf_empty(struct wbuf *w)
+{
+	wipe(w);
+	w->len = 0;
+	w->bad = false;
+}
+
+/* The content in a block of CAP bytes; the old one is gone. NULL: nothing was done. */
+static uint8_t *moved(const struct wbuf *w, size_t cap)
+{
+	uint8_t *p;
+
+	if (w->plain)
+		return realloc(w->p, cap);
+	/* realloc would leave a copy where the block was. */
+	p = malloc(cap);
+	if (!p || !w->p)
+		return p;
+	memcpy(p, w->p, w->len);
+	wipe(w);
+	free(w->p);
+	return p;
 }
 
 /* Double up to the limit, so that building N bytes costs O(N). */
@@ -87,7 +119,7 @@ static bool make_room(struct wbuf *w, size_t need)
 	while (cap < need)
 		cap *= 2;
 	cap = min_size(cap, w->limit);
-	p = realloc(w->p, cap);
+	p = moved(w, cap);
 	if (!p)
 		return false;
 	w->p = p;

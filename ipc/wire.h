@@ -26,6 +26,9 @@ struct rbuf {
 /*
  * Writes to P. With `grow` P is malloc()ed here and belongs to the wbuf (free with
  * wbuf_free); without, P is the caller's array of CAP bytes. Never exceeds LIMIT.
+ *
+ * What a growing buffer held may be a password, so it is wiped wherever it is given back:
+ * freed, emptied, outgrown. `plain` says that it holds no secret, and saves that.
  */
 struct wbuf {
 	uint8_t *p;
@@ -33,6 +36,7 @@ struct wbuf {
 	size_t cap;
 	size_t limit;
 	bool grow;
+	bool plain;
 	bool bad; /* the limit was met, or memory ran out */
 };
 
@@ -69,6 +73,8 @@ double rbuf_f64(struct rbuf *r);
 struct wbuf wbuf_fixed(void *p, size_t cap);
 struct wbuf wbuf_growing(size_t limit);
 void wbuf_free(struct wbuf *w);
+/* Begin anew with the same memory, which is wiped. */
+void wbuf_empty(struct wbuf *w);
 
 /* Room for LEN bytes at the end, already counted in; NULL (and bad) at the limit. */
 uint8_t *wbuf_room(struct wbuf *w, size_t len);

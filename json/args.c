@@ -130,14 +130,14 @@ static int arg_b64(struct place *at, const struct field *f, const cJSON *j,
 		   struct wbuf *w)
 {
 	struct base64 state = {0};
-	struct wbuf decoded;
+	CLEANUP(wbuf_free) struct wbuf decoded = wbuf_growing(0);
 	size_t len;
 
 	(void)f;
 	if (!cJSON_IsString(j))
 		return wrong_type(at, "string");
 	len = strlen(j->valuestring);
-	decoded = wbuf_growing(BASE64_OUT_MAX(len));
+	decoded.limit = BASE64_OUT_MAX(len);
 	if (wbuf_room(&decoded, BASE64_OUT_MAX(len)))
 		decoded.len = base64_decode(&state, (const uint8_t *)j->valuestring, len,
 					    decoded.p);
@@ -145,9 +145,6 @@ static int arg_b64(struct place *at, const struct field *f, const cJSON *j,
 		at->late = "Base64 data contains invalid characters";
 	wbuf_u32(w, (uint32_t)decoded.len);
 	wbuf_put(w, decoded.p, decoded.len);
-	if (decoded.p)
-		explicit_bzero(decoded.p, decoded.cap);
-	wbuf_free(&decoded);
 	return 0;
 }
 

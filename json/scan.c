@@ -107,8 +107,21 @@ static void empty(struct wbuf *w)
 {
 	if (w->cap > KEEP_MAX)
 		wbuf_free(w);
-	w->len = 0;
-	w->bad = false;
+	else
+		wbuf_empty(w);
+}
+
+/* The last token must not outlive its message: it can be the beginning of a password. */
+static void forget_token(struct scan *s)
+{
+	explicit_bzero(s->quote, sizeof(s->quote));
+	explicit_bzero(&s->string, sizeof(s->string));
+}
+
+static void forget_error(struct scan *s)
+{
+	explicit_bzero(s->error, sizeof(s->error));
+	s->error_len = 0;
 }
 
 /* Nothing of what the message would have given is wanted any more. */
@@ -130,6 +143,7 @@ static void begin_message(struct scan *s)
 	if (s->event == SCAN_REQUEST)
 		s->bulk = SCAN_BULK_NONE;
 	drop_output(s);
+	forget_token(s);
 	s->begun = false;
 	s->broken = false;
 	s->object = false;
@@ -149,12 +163,18 @@ void scan_error_set(struct scan *s, const char *before, struct scan_text quoted,
 		    const char *after)
 {
 	struct wbuf w = wbuf_fixed(s->error, sizeof(s->error));
+	struct wbuf note = wbuf_fixed(s->note, sizeof(s->note));
 
+	forget_error(s);
 	wbuf_text(&w, before);
 	wbuf_put(&w, quoted.p, min_size(quoted.len, SCAN_QUOTE_MAX));
 	wbuf_text(&w, after);
 	s->error_len = w.len;
 	s->error_reset = false;
+	wbuf_text(&note, before);
+	wbuf_text(&note, quoted.len ? "..." : "");
+	wbuf_text(&note, after);
+	s->note_len = note.len;
 }
 
 void scan_abort(struct scan *s, enum scan_lex lex)
@@ -571,6 +591,7 @@ void scan_limit(struct scan *s, uint64_t most)
 void scan_reset(struct scan *s)
 {
 	begin_message(s);
+	forget_error(s);
 	s->event = SCAN_MORE;
 	s->lex = LEX_START;
 	wbuf_free(&s->token);
@@ -594,6 +615,8 @@ size_t scan_feed(struct scan *s, const uint8_t *p, size_t len, enum scan_event *
 
 	if (s->event == SCAN_REQUEST)
 		begin_message(s);
+	else if (s->event == SCAN_ERROR)
+		forget_error(s);
 	s->event = SCAN_MORE;
 	while (used < len && s->event == SCAN_MORE) {
 		size_t room = s->size < s->most ? s->most - s->size : 0;
@@ -661,6 +684,11 @@ enum scan_bulk scan_request_bulk(const struct scan *s, uint64_t *size)
 struct scan_text scan_error_text(const struct scan *s)
 {
 	return (struct scan_text){s->error, s->error_len};
+}
+
+struct scan_text scan_error_note(const struct scan *s)
+{
+	return (struct scan_text){s->note, s->note_len};
 }
 
 bool scan_error_is_reset(const struct scan *s)

@@ -108,6 +108,11 @@ enum scan_bulk scan_request_bulk(const struct scan *s, uint64_t *size);
  * which the JSON writer escapes, e.g. `JSON parse error, stray '\xff'`.
  */
 struct scan_text scan_error_text(const struct scan *s);
+/*
+ * The same for a record: dots stand for what the error quotes, which can be the beginning
+ * of a password whose end was bad.
+ */
+struct scan_text scan_error_note(const struct scan *s);
 /* True if this error is an 0xFF or 0xFE: the client started over. */
 bool scan_error_is_reset(const struct scan *s);
 

@@ -130,6 +130,8 @@ struct scan {
 	char error[SCAN_QUOTE_MAX + 128];
 	size_t error_len;
 	bool error_reset;
+	char note[128]; /* the same without the quotation */
+	size_t note_len;
 };
 
 /* scan.c ------------------------------------------------------------------------- */

@@ -52,6 +52,7 @@ static void put_bulk(struct scan *s, const uint8_t *p, size_t len)
 {
 	uint8_t out[BASE64_OUT_MAX(BULK_PIECE)];
 	struct base64 *b = &s->string.base64;
+	size_t most = 0;
 
 	while (len && s->bulk != SCAN_BULK_INVALID) {
 		size_t piece = min_size(len, BULK_PIECE);
@@ -66,7 +67,10 @@ static void put_bulk(struct scan *s, const uint8_t *p, size_t len)
 		s->bulk_size += n;
 		p += piece;
 		len -= piece;
+		if (n > most)
+			most = n;
 	}
+	explicit_bzero(out, most);
 }
 
 /* Decoded bytes of the string. */

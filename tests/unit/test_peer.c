@@ -275,6 +275,26 @@ static void descriptors_nobody_took(void **state)
 	assert_int_equal(fds_open(), before);
 }
 
+/* A request may hold a password; nothing of it is left when it was handled. */
+static void request_is_wiped(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t body[1000];
+
+	memset(body, 0x5a, sizeof(body));
+	send_frame(f, &(struct frame){.type = FRAME_REQUEST, .body = body, .len = 1000});
+	assert_int_equal(settle(f), 0);
+	assert_int_equal(f->frames, 1);
+	assert_int_equal(f->last.len, 1000);
+	assert_null(memchr(f->peer.buf, 0x5a, sizeof(f->peer.buf)));
+	/* The callback may have closed the peer. */
+	f->closes = true;
+	send_frame(f, &(struct frame){.type = FRAME_REQUEST, .body = body, .len = 1000});
+	assert_int_equal(settle(f), 0);
+	assert_int_equal(f->frames, 2);
+	assert_null(memchr(f->peer.buf, 0x5a, sizeof(f->peer.buf)));
+}
+
 static void open_fails(void **state)
 {
 	struct fixture *f = *state;
@@ -485,6 +505,7 @@ int main(void)
 		GREETED(callback_ends_the_loop),
 		GREETED(closed_within_callback),
 		GREETED(descriptors_nobody_took),
+		GREETED(request_is_wiped),
 		NEW(open_fails),
 		GREETED(queued_in_order),
 		GREETED(none_overtakes),

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <malloc.h>
 
-#include "json/scan.h"
+#include "json/scan_impl.h"
 
 /* The bulk sink of the tests: memory, full at `room` bytes. */
 struct sink {
@@ -897,6 +897,80 @@ static void reset_byte(void **state)
 	assert_false(scan_error_is_reset(f->scan));
 }
 
+static bool holds(const struct wbuf *w, const char *text)
+{
+	return w->p && memmem(w->p, w->cap, text, strlen(text));
+}
+
+/* No part of the scanner's memory holds TEXT. */
+static void assert_forgot(const struct scan *s, const char *text)
+{
+	assert_null(memmem(s, sizeof(*s), text, strlen(text)));
+	assert_false(holds(&s->token, text) || holds(&s->keys, text) ||
+		     holds(&s->text, text) || holds(&s->id, text) ||
+		     holds(&s->numbers, text));
+}
+
+/* Of a message that is over nothing is left, whether it was good, bad or cut. */
+static void nothing_is_kept(void **state)
+{
+	static const char *const messages[] = {
+		"{'a': {'password': 'SECRETsecret'}}",
+		"{'SECRETsecret': 1, 'id': 'SECRETsecret'}",
+		"{'a': 'SECRETsecret', 'a': 'SECRETsecret'}",
+		"['SECRETsecret', 5]",
+		"'SECRETsecret'",
+		"{'a': 'SECRETsecret\x01",
+		"{'a': ['SECRETsecret' 'SECRETsecret'], 'b': 'SECRETsecret'}",
+		"{'a': 'SECRETsecret\\uD800 SECRET'}",
+		"{'a': '\\u12SECRETsecret'}",
+		"{'a': '\\uSECRETsecret'}",
+		"{'a': SECRETsecret\xff",
+		"{'a': secret} SECRET\n",
+		"{'arguments': {'buf-b64': 'SECRETsecret'}}",
+	};
+	struct fixture *f = *state;
+	enum scan_event ev;
+
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		for (size_t len = 0; len <= strlen(messages[i]); len++) {
+			feed(f, messages[i], len);
+			if (len < strlen(messages[i]))
+				scan_reset(f->scan);
+			else
+				scan_feed(f->scan, NULL, 0, &ev);
+			assert_forgot(f->scan, "SECR");
+			assert_forgot(f->scan, "secr");
+		}
+		scan_reset(f->scan);
+	}
+}
+
+/* What is told to others than the client has no part of its text. */
+static void notes_quote_nothing(void **state)
+{
+	static const char *const cases[][2] = {
+		{"{'a': 'secret\xff", "JSON parse error, stray '...'"},
+		{"\xff", "JSON parse error, stray '...'"},
+		{"{'a': secret}", "JSON parse error, invalid keyword '...'"},
+		{"{'a': '\\u12secret'}",
+		 "JSON parse error, ... is not a valid Unicode character"},
+		{"[]", "QMP input must be a JSON object"},
+		{"{'a' 1}", "JSON parse error, missing : in object pair"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct scan_text note;
+
+		feed_text(f, cases[i][0]);
+		note = scan_error_note(f->scan);
+		assert_int_equal(note.len, strlen(cases[i][1]));
+		assert_memory_equal(note.p, cases[i][1], note.len);
+		scan_reset(f->scan);
+	}
+}
+
 static void reset_forgets(void **state)
 {
 	static const char *const begins[] = {"{\"a\":\"b", "#",       "[1 2",
@@ -934,15 +1008,21 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		TEST(rows_whole),        TEST(rows_by_byte),    TEST(rows_cut_anywhere),
-		TEST(recovery),          TEST(order_of_errors), TEST(bad_strings),
-		TEST(normal_form),       TEST(echoed_id),       TEST(numbers),
-		TEST(hidden_depth),      TEST(depth_bound),     TEST(token_bound),
-		TEST(member_bound),      TEST(string_bound),    TEST(text_bound),
-		TEST(message_bound),     TEST(quote_bound),     TEST(bulk_decodes),
-		TEST(bulk_cut_anywhere), TEST(bulk_refused),    TEST(bulk_elsewhere),
-		TEST(bulk_is_long),      TEST(bulk_dropped),    TEST(pending),
-		TEST(reset_byte),        TEST(reset_forgets),   TEST(memory_is_bounded),
+		TEST(rows_whole),        TEST(rows_by_byte),
+		TEST(rows_cut_anywhere), TEST(recovery),
+		TEST(order_of_errors),   TEST(bad_strings),
+		TEST(normal_form),       TEST(echoed_id),
+		TEST(numbers),           TEST(hidden_depth),
+		TEST(depth_bound),       TEST(token_bound),
+		TEST(member_bound),      TEST(string_bound),
+		TEST(text_bound),        TEST(message_bound),
+		TEST(quote_bound),       TEST(bulk_decodes),
+		TEST(bulk_cut_anywhere), TEST(bulk_refused),
+		TEST(bulk_elsewhere),    TEST(bulk_is_long),
+		TEST(bulk_dropped),      TEST(pending),
+		TEST(nothing_is_kept),   TEST(notes_quote_nothing),
+		TEST(reset_byte),        TEST(reset_forgets),
+		TEST(memory_is_bounded),
 	};
 
 	return cmocka_run_group_tests_name("scan", tests, NULL, NULL);

@@ -177,6 +177,53 @@ static void reused_after_free(void **state)
 	wbuf_free(&w);
 }
 
+/* Emptied memory is used again; what it held is gone, if it may have been a secret. */
+static void emptied(void **state)
+{
+	static const uint8_t zeroes[300];
+
+	(void)state;
+	for (int plain = 0; plain < 2; plain++) {
+		CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(400);
+		uint8_t *p;
+
+		w.plain = plain;
+		wbuf_empty(&w);
+		assert_null(w.p);
+		for (int i = 0; i < 300; i++)
+			wbuf_u8(&w, 'x');
+		p = w.p;
+		w.len = 7; /* what stood behind counts as well */
+		wbuf_put(&w, p, 399);
+		assert_true(w.bad);
+		wbuf_empty(&w);
+		assert_ptr_equal(w.p, p);
+		assert_int_equal(w.len, 0);
+		assert_int_equal(memcmp(p, zeroes, sizeof(zeroes)) != 0, plain);
+		wbuf_text(&w, "abc");
+		assert_false(w.bad);
+		assert_memory_equal(w.p, "abc", 3);
+	}
+}
+
+/* Whether or not it is wiped, a buffer that grows takes along what it holds. */
+static void grows_with_content(void **state)
+{
+	(void)state;
+	for (int plain = 0; plain < 2; plain++) {
+		CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(1 << 20);
+
+		w.plain = plain;
+		for (uint32_t i = 0; i < 1 << 18; i++)
+			wbuf_u32(&w, i);
+		assert_false(w.bad);
+		for (uint32_t i = 0; i < 1 << 18; i++)
+			assert_memory_equal(w.p + i * 4, &i, 4);
+		wbuf_free(&w);
+		assert_int_equal(w.plain, plain);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -184,6 +231,7 @@ int main(void)
 		cmocka_unit_test(no_input),      cmocka_unit_test(huge_take),
 		cmocka_unit_test(fixed_limit),   cmocka_unit_test(growing_limit),
 		cmocka_unit_test(huge_put),      cmocka_unit_test(reused_after_free),
+		cmocka_unit_test(emptied),       cmocka_unit_test(grows_with_content),
 	};
 
 	return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
