@@ -37,6 +37,7 @@ static int get_more(struct inspector *in, struct rbuf *r)
 #define RUN_DEFINE_BY_HANDLE(...)
 #define RUN_DEFINE_BY_SPAWNER(...)
 #define RUN_DEFINE_BY_FREEZE(...)
+#define RUN_DEFINE_BY_STEPS(...)
 #define RUN_DEFINE_BY_INSPECTOR(tag, args_t, result_t)                        \
 	static enum answer run_##tag(struct inspector *in, struct rbuf *r,    \
 				     struct wbuf *w, struct err *e)           \
@@ -63,6 +64,7 @@ OP_TABLE(RUN_DEFINE)
 #define RUN_ROW_BY_HANDLE(...)
 #define RUN_ROW_BY_SPAWNER(...)
 #define RUN_ROW_BY_FREEZE(...)
+#define RUN_ROW_BY_STEPS(...)
 #define RUN_ROW_BY_INSPECTOR(tag, number) [number] = run_##tag,
 static run_fn *const run_table[OP_MAX] = {OP_TABLE(RUN_ROW)};
 

@@ -65,6 +65,7 @@ struct inspector {
 #define INSPECT_DECL_BY_HANDLE(...)
 #define INSPECT_DECL_BY_SPAWNER(...)
 #define INSPECT_DECL_BY_FREEZE(...)
+#define INSPECT_DECL_BY_STEPS(...)
 #define INSPECT_DECL_BY_INSPECTOR(tag, args_t, result_t)                         \
 	int inspect_##tag(struct inspector *in, const struct msg_##args_t *args, \
 			  struct msg_##result_t *result, struct err *e);

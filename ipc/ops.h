@@ -22,6 +22,15 @@ extern const struct names names_whence;        /* set cur end: protocol 3.13 */
 extern const struct names names_capture;       /* protocol 3.36 */
 extern const struct names names_memory_result; /* protocol 3.27 */
 
+/* How a machine goes down, in the order of the policy's words (protocol 3.7). */
+enum power_mode { POWER_DOWN, POWER_HALT, POWER_REBOOT, POWER_MODES };
+
+/* How it falls asleep, in the order of the commands (protocol 3.20). */
+enum suspend_mode { SUSPEND_DISK, SUSPEND_RAM, SUSPEND_HYBRID, SUSPEND_MODES };
+
+/* What happens to authorized keys (protocol 3.43 to 3.45). */
+enum keys_change { KEYS_GET, KEYS_ADD, KEYS_RESET, KEYS_REMOVE };
+
 /* Values of names_capture, in its order. */
 enum capture {
 	CAPTURE_NONE,
@@ -115,6 +124,33 @@ enum capture {
 	X(t, INT, errnum, "errnum", F_REQ, REF_NONE)
 #define FIELDS_thaw(X, t)   X(t, INT, cause, "cause", F_REQ, REF_NONE)
 #define FIELDS_thawed(X, t) X(t, INT, failed, "failed", F_REQ, REF_NONE)
+
+/*
+ * What an op child is about to do, by which the policy decides again: by how many
+ * nanoseconds the clock moves; how many CPUs, or bytes of memory, stay online.
+ */
+#define FIELDS_change(X, t)                      \
+	X(t, INT, step, "step", F_OPT, REF_NONE) \
+	X(t, U64, left, "left", F_OPT, REF_NONE)
+
+/* What getent(1) wrote of an account, and of its groups. */
+#define FIELDS_account_find(X, t)                    \
+	X(t, STR, name, "name", F_REQ, REF_NONE)     \
+	X(t, STR, passwd, "passwd", F_REQ, REF_NONE) \
+	X(t, STR, groups, "groups", F_OPT, REF_NONE)
+#define FIELDS_gid(X, t) X(t, U64, gid, "gid", F_REQ, REF_NONE)
+#define FIELDS_account(X, t)                     \
+	X(t, U64, uid, "uid", F_REQ, REF_NONE)   \
+	X(t, U64, gid, "gid", F_REQ, REF_NONE)   \
+	X(t, STR, home, "home", F_REQ, REF_NONE) \
+	X(t, LIST_OBJ, groups, "groups", F_REQ, REF_OBJ(gid))
+/* What is to be done (enum keys_change) to the keys of an account. */
+#define FIELDS_keys(X, t)                                      \
+	X(t, INT, change, "change", F_REQ, REF_NONE)           \
+	X(t, OBJ, account, "account", F_REQ, REF_OBJ(account)) \
+	X(t, LIST_STR, keys, "keys", F_OPT, REF_NONE)
+/* How the machine is to go down (enum power_mode), or asleep (enum suspend_mode). */
+#define FIELDS_power(X, t) X(t, INT, mode, "mode", F_REQ, REF_NONE)
 
 #define FIELDS_ip_address(X, t)                              \
 	X(t, STR, ip_address, "ip-address", F_REQ, REF_NONE) \
@@ -330,7 +366,10 @@ enum capture {
 	X(t, U64, size_max, "size-max", F_OPT, REF_NONE)
 /* Where a program may be: the first that is there is the one. */
 #define FIELDS_exec_find(X, t) X(t, LIST_STR, paths, "paths", F_REQ, REF_NONE)
-/* What the spawner is to run. The input is in a memfd beside it. */
+/*
+ * What the spawner is to run. Its input is beside it: in a memfd, or, if it is piped, in
+ * a pipe that the spawner need not read.
+ */
 #define FIELDS_spawn(X, t)                                       \
 	X(t, STR, path, "path", F_REQ, REF_NONE)                 \
 	X(t, LIST_STR, argv, "argv", F_REQ, REF_NONE)            \
@@ -344,7 +383,8 @@ enum capture {
 	X(t, U64, output_max, "output-max", F_OPT, REF_NONE)     \
 	X(t, U64, memory_max, "memory-max", F_OPT, REF_NONE)     \
 	X(t, U64, tasks_max, "tasks-max", F_OPT, REF_NONE)       \
-	X(t, BOOL, keep, "keep", F_REQ, REF_NONE)
+	X(t, BOOL, keep, "keep", F_REQ, REF_NONE)                \
+	X(t, BOOL, piped, "piped", F_OPT, REF_NONE)
 #define FIELDS_spawned(X, t)                   \
 	X(t, INT, pid, "pid", F_REQ, REF_NONE) \
 	X(t, STR, unit, "unit", F_OPT, REF_NONE)
@@ -417,7 +457,8 @@ enum capture {
 	X(question) X(disk) X(disks) X(disk_counters) X(disk_stat) X(disk_stats) X(cpu_stat)                 \
 	X(cpu_stats) X(set_password) X(exec) X(exec_result) X(found) X(may_open) X(exec_find) X(spawn) X(spawned) X(ended) X(exec_status)               \
 	X(exec_status_result) X(host_name) X(user) X(users) X(timezone) X(osinfo)        \
-	X(device) X(devices) X(ssh_user) X(ssh_keys) X(ssh_add) X(ssh_remove)
+	X(device) X(devices) X(ssh_user) X(ssh_keys) X(ssh_add) X(ssh_remove)            \
+	X(change) X(account_find) X(gid) X(account) X(keys) X(power)
 /* clang-format on */
 
 /* ---- columns of the table ---- */
@@ -431,6 +472,7 @@ enum carrier {
 	BY_HANDLE,    /* by the op child that is the open file */
 	BY_SPAWNER,   /* by the spawner; its presence costs an unconfined process */
 	BY_FREEZE,    /* by the worker's state of the freeze, and children of it */
+	BY_STEPS,     /* by op children and programs, one after the other */
 };
 
 /* Groups of the policy language (POLICY.md section 3). */
@@ -477,16 +519,15 @@ enum audit_class {
 #define CAPS_NONE  0ull
 #define CAPS_ADMIN (1ull << CAP_SYS_ADMIN)
 #define CAPS_TIME  (1ull << CAP_SYS_TIME)
-#define CAPS_BOOT  (1ull << CAP_SYS_BOOT | 1ull << CAP_KILL)
+#define CAPS_BOOT  (1ull << CAP_SYS_BOOT)
 #define CAPS_FILE                                                                     \
 	(1ull << CAP_DAC_OVERRIDE | 1ull << CAP_DAC_READ_SEARCH | 1ull << CAP_CHOWN | \
 	 1ull << CAP_FOWNER)
 #define CAPS_SEARCH (1ull << CAP_DAC_READ_SEARCH)
 /* To hold, freeze, thaw and trim what is mounted wherever root alone may go. */
 #define CAPS_MOUNTS (CAPS_ADMIN | CAPS_SEARCH)
-#define CAPS_HOME                                                      \
-	(1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_CHOWN | \
-	 1ull << CAP_DAC_READ_SEARCH)
+/* To work in a user's home with that user's rights: for the change, and no longer. */
+#define CAPS_HOME (1ull << CAP_SETUID | 1ull << CAP_SETGID)
 
 /*
  * X(tag, number, wire name, arguments, result, carrier, groups, capabilities, flags,
@@ -496,107 +537,120 @@ enum audit_class {
  * release and a number that is used twice does not compile. The order is that of the
  * schema; guest-info lists it so.
  */
-#define OP_TABLE(X)                                                                     \
-	X(sync_delimited, 1, "guest-sync-delimited", sync, integer, BY_FRONTEND,        \
-	  GROUP_SESSION, CAPS_NONE, OPF_FROZEN_OK, 0, AUDIT_COUNT)                      \
-	X(sync, 2, "guest-sync", sync, integer, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,  \
-	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                \
-	X(ping, 3, "guest-ping", empty, empty, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,   \
-	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                \
-	X(get_time, 4, "guest-get-time", empty, integer, BY_INSPECTOR, GROUP_INFO,      \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
-	X(set_time, 5, "guest-set-time", set_time, empty, BY_NOBODY, GROUP_TIME,        \
-	  CAPS_TIME, OPF_MUTATES, 30, AUDIT_ACT)                                        \
-	X(info, 6, "guest-info", empty, info, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,    \
-	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                \
-	X(shutdown, 7, "guest-shutdown", shutdown, empty, BY_NOBODY, GROUP_POWER,       \
-	  CAPS_BOOT, OPF_MUTATES | OPF_NO_REPLY, 30, AUDIT_ACT)                         \
-	X(file_open, 8, "guest-file-open", file_open, integer, BY_CHILD, GROUP_FILE,    \
-	  CAPS_FILE, OPF_MUTATES | OPF_OBJECT, 30, AUDIT_ACT)                           \
-	X(file_close, 9, "guest-file-close", file_handle, empty, BY_HANDLE, GROUP_FILE, \
-	  CAPS_NONE, OPF_MUTATES, 30, AUDIT_ACT)                                        \
-	X(file_read, 10, "guest-file-read", file_read, file_read_result, BY_HANDLE,     \
-	  GROUP_FILE_READ, CAPS_NONE, 0, 60, AUDIT_READ)                                \
-	X(file_write, 11, "guest-file-write", file_write, file_write_result, BY_HANDLE, \
-	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                      \
-	X(file_seek, 12, "guest-file-seek", file_seek, file_seek_result, BY_HANDLE,     \
-	  GROUP_FILE, CAPS_NONE, 0, 30, AUDIT_READ)                                     \
-	X(file_flush, 13, "guest-file-flush", file_handle, empty, BY_HANDLE,            \
-	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                      \
-	X(fsfreeze_status, 14, "guest-fsfreeze-status", empty, text, BY_FREEZE,         \
-	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 600, AUDIT_READ)                      \
-	X(fsfreeze_freeze, 15, "guest-fsfreeze-freeze", empty, integer, BY_FREEZE,      \
-	  GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES, 600, AUDIT_ACT)                       \
-	X(fsfreeze_freeze_list, 16, "guest-fsfreeze-freeze-list", freeze_list, integer, \
-	  BY_FREEZE, GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES, 600, AUDIT_ACT)            \
-	X(fsfreeze_thaw, 17, "guest-fsfreeze-thaw", empty, integer, BY_FREEZE,          \
-	  GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES | OPF_FROZEN_OK, 180, AUDIT_ACT)       \
-	X(fstrim, 18, "guest-fstrim", fstrim, trim_result, BY_CHILD, GROUP_TRIM,        \
-	  CAPS_MOUNTS, OPF_MUTATES | OPF_ALONE, 600, AUDIT_ACT)                         \
-	X(suspend_disk, 19, "guest-suspend-disk", empty, empty, BY_NOBODY,              \
-	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)          \
-	X(suspend_ram, 20, "guest-suspend-ram", empty, empty, BY_NOBODY, GROUP_SUSPEND, \
-	  CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)                         \
-	X(suspend_hybrid, 21, "guest-suspend-hybrid", empty, empty, BY_NOBODY,          \
-	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY, 60, AUDIT_ACT)          \
-	X(network_get_interfaces, 22, "guest-network-get-interfaces", empty,            \
-	  net_interfaces, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)       \
-	X(get_vcpus, 23, "guest-get-vcpus", empty, vcpus, BY_INSPECTOR, GROUP_INFO,     \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
-	X(set_vcpus, 24, "guest-set-vcpus", set_vcpus, integer, BY_NOBODY,              \
-	  GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                         \
-	X(get_disks, 25, "guest-get-disks", empty, disks, BY_INSPECTOR, GROUP_INFO,     \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
-	X(get_fsinfo, 26, "guest-get-fsinfo", empty, fsinfos, BY_INSPECTOR, GROUP_INFO, \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
-	X(set_user_password, 27, "guest-set-user-password", set_password, empty,        \
-	  BY_NOBODY, GROUP_PASSWORD, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)             \
-	X(get_memory_blocks, 28, "guest-get-memory-blocks", empty, memory_blocks,       \
-	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                       \
-	X(set_memory_blocks, 29, "guest-set-memory-blocks", set_memory_blocks,          \
-	  memory_block_results, BY_NOBODY, GROUP_HOTPLUG, CAPS_NONE, OPF_MUTATES, 120,  \
-	  AUDIT_ACT)                                                                    \
-	X(get_memory_block_info, 30, "guest-get-memory-block-info", empty,              \
-	  memory_block_info, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)    \
-	X(exec_status, 31, "guest-exec-status", exec_status, exec_status_result,        \
-	  BY_SPAWNER, GROUP_EXEC, CAPS_NONE, 0, 30, AUDIT_READ)                         \
-	X(exec, 32, "guest-exec", exec, exec_result, BY_SPAWNER, GROUP_EXEC, CAPS_NONE, \
-	  OPF_MUTATES | OPF_OBJECT, 30, AUDIT_ACT)                                      \
-	X(get_host_name, 33, "guest-get-host-name", empty, host_name, BY_INSPECTOR,     \
-	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
-	X(get_users, 34, "guest-get-users", empty, users, BY_INSPECTOR, GROUP_INFO,     \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
-	X(get_timezone, 35, "guest-get-timezone", empty, timezone, BY_INSPECTOR,        \
-	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
-	X(get_osinfo, 36, "guest-get-osinfo", empty, osinfo, BY_INSPECTOR, GROUP_INFO,  \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
-	X(get_devices, 37, "guest-get-devices", empty, devices, BY_NOBODY, GROUP_INFO,  \
-	  CAPS_NONE, OPF_ELSEWHERE, 10, AUDIT_READ)                                     \
-	X(ssh_get_authorized_keys, 38, "guest-ssh-get-authorized-keys", ssh_user,       \
-	  ssh_keys, BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, 0, 30, AUDIT_ACT)             \
-	X(ssh_add_authorized_keys, 39, "guest-ssh-add-authorized-keys", ssh_add, empty, \
-	  BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, OPF_MUTATES, 30, AUDIT_ACT)             \
-	X(ssh_remove_authorized_keys, 40, "guest-ssh-remove-authorized-keys",           \
-	  ssh_remove, empty, BY_NOBODY, GROUP_SSH_KEYS, CAPS_HOME, OPF_MUTATES, 30,     \
-	  AUDIT_ACT)                                                                    \
-	X(get_diskstats, 41, "guest-get-diskstats", empty, disk_stats, BY_INSPECTOR,    \
-	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
-	X(get_cpustats, 42, "guest-get-cpustats", empty, cpu_stats, BY_INSPECTOR,       \
-	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                     \
-	X(network_get_route, 43, "guest-network-get-route", empty, net_routes,          \
-	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                       \
-	X(get_load, 44, "guest-get-load", empty, load, BY_INSPECTOR, GROUP_INFO,        \
-	  CAPS_NONE, 0, 10, AUDIT_READ)                                                 \
-	X(disk_smart, 45, "guest-get-disks smart", empty, question, BY_CHILD, 0,        \
-	  CAPS_ADMIN, OPF_PART, 5, AUDIT_READ)                                          \
-	X(exec_find, 46, "guest-exec find", exec_find, found, BY_CHILD, 0, CAPS_SEARCH, \
-	  OPF_PART, 10, AUDIT_READ)                                                     \
-	X(fs_list, 47, "guest-fsfreeze-freeze list", freeze_list, empty, BY_CHILD, 0,   \
-	  CAPS_MOUNTS, OPF_PART, 60, AUDIT_READ)                                        \
-	X(fs_rescue, 48, "guest-fsfreeze-thaw rescue", fs_rescue, integer, BY_CHILD, 0, \
-	  CAPS_MOUNTS, OPF_PART | OPF_FROZEN_OK, 180, AUDIT_READ)                       \
-	X(hook_find, 49, "guest-fsfreeze hooks", hook_find, hooks, BY_CHILD, 0,         \
-	  CAPS_SEARCH, OPF_PART | OPF_FROZEN_OK, 10, AUDIT_READ)                        \
+#define OP_TABLE(X)                                                                      \
+	X(sync_delimited, 1, "guest-sync-delimited", sync, integer, BY_FRONTEND,         \
+	  GROUP_SESSION, CAPS_NONE, OPF_FROZEN_OK, 0, AUDIT_COUNT)                       \
+	X(sync, 2, "guest-sync", sync, integer, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,   \
+	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                 \
+	X(ping, 3, "guest-ping", empty, empty, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,    \
+	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                 \
+	X(get_time, 4, "guest-get-time", empty, integer, BY_INSPECTOR, GROUP_INFO,       \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
+	X(set_time, 5, "guest-set-time", set_time, empty, BY_CHILD, GROUP_TIME,          \
+	  CAPS_TIME, OPF_MUTATES | OPF_OBJECT | OPF_ALONE, 30, AUDIT_ACT)                \
+	X(info, 6, "guest-info", empty, info, BY_FRONTEND, GROUP_SESSION, CAPS_NONE,     \
+	  OPF_FROZEN_OK, 0, AUDIT_COUNT)                                                 \
+	X(shutdown, 7, "guest-shutdown", shutdown, empty, BY_STEPS, GROUP_POWER,         \
+	  CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY | OPF_ALONE, 60, AUDIT_ACT)              \
+	X(file_open, 8, "guest-file-open", file_open, integer, BY_CHILD, GROUP_FILE,     \
+	  CAPS_FILE, OPF_MUTATES | OPF_OBJECT, 30, AUDIT_ACT)                            \
+	X(file_close, 9, "guest-file-close", file_handle, empty, BY_HANDLE, GROUP_FILE,  \
+	  CAPS_NONE, OPF_MUTATES, 30, AUDIT_ACT)                                         \
+	X(file_read, 10, "guest-file-read", file_read, file_read_result, BY_HANDLE,      \
+	  GROUP_FILE_READ, CAPS_NONE, 0, 60, AUDIT_READ)                                 \
+	X(file_write, 11, "guest-file-write", file_write, file_write_result, BY_HANDLE,  \
+	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                       \
+	X(file_seek, 12, "guest-file-seek", file_seek, file_seek_result, BY_HANDLE,      \
+	  GROUP_FILE, CAPS_NONE, 0, 30, AUDIT_READ)                                      \
+	X(file_flush, 13, "guest-file-flush", file_handle, empty, BY_HANDLE,             \
+	  GROUP_FILE_WRITE, CAPS_NONE, OPF_MUTATES, 60, AUDIT_ACT)                       \
+	X(fsfreeze_status, 14, "guest-fsfreeze-status", empty, text, BY_FREEZE,          \
+	  GROUP_FREEZE, CAPS_NONE, OPF_FROZEN_OK, 600, AUDIT_READ)                       \
+	X(fsfreeze_freeze, 15, "guest-fsfreeze-freeze", empty, integer, BY_FREEZE,       \
+	  GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES, 600, AUDIT_ACT)                        \
+	X(fsfreeze_freeze_list, 16, "guest-fsfreeze-freeze-list", freeze_list, integer,  \
+	  BY_FREEZE, GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES, 600, AUDIT_ACT)             \
+	X(fsfreeze_thaw, 17, "guest-fsfreeze-thaw", empty, integer, BY_FREEZE,           \
+	  GROUP_FREEZE, CAPS_MOUNTS, OPF_MUTATES | OPF_FROZEN_OK, 180, AUDIT_ACT)        \
+	X(fstrim, 18, "guest-fstrim", fstrim, trim_result, BY_CHILD, GROUP_TRIM,         \
+	  CAPS_MOUNTS, OPF_MUTATES | OPF_ALONE, 600, AUDIT_ACT)                          \
+	X(suspend_disk, 19, "guest-suspend-disk", empty, empty, BY_STEPS, GROUP_SUSPEND, \
+	  CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY | OPF_ALONE, 60, AUDIT_ACT)              \
+	X(suspend_ram, 20, "guest-suspend-ram", empty, empty, BY_STEPS, GROUP_SUSPEND,   \
+	  CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY | OPF_ALONE, 60, AUDIT_ACT)              \
+	X(suspend_hybrid, 21, "guest-suspend-hybrid", empty, empty, BY_STEPS,            \
+	  GROUP_SUSPEND, CAPS_NONE, OPF_MUTATES | OPF_NO_REPLY | OPF_ALONE, 60,          \
+	  AUDIT_ACT)                                                                     \
+	X(network_get_interfaces, 22, "guest-network-get-interfaces", empty,             \
+	  net_interfaces, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)        \
+	X(get_vcpus, 23, "guest-get-vcpus", empty, vcpus, BY_INSPECTOR, GROUP_INFO,      \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
+	X(set_vcpus, 24, "guest-set-vcpus", set_vcpus, integer, BY_CHILD, GROUP_HOTPLUG, \
+	  CAPS_NONE, OPF_MUTATES | OPF_OBJECT | OPF_ALONE, 60, AUDIT_ACT)                \
+	X(get_disks, 25, "guest-get-disks", empty, disks, BY_INSPECTOR, GROUP_INFO,      \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
+	X(get_fsinfo, 26, "guest-get-fsinfo", empty, fsinfos, BY_INSPECTOR, GROUP_INFO,  \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
+	X(set_user_password, 27, "guest-set-user-password", set_password, empty,         \
+	  BY_STEPS, GROUP_PASSWORD, CAPS_NONE, OPF_MUTATES | OPF_OBJECT, 60, AUDIT_ACT)  \
+	X(get_memory_blocks, 28, "guest-get-memory-blocks", empty, memory_blocks,        \
+	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                        \
+	X(set_memory_blocks, 29, "guest-set-memory-blocks", set_memory_blocks,           \
+	  memory_block_results, BY_CHILD, GROUP_HOTPLUG, CAPS_NONE,                      \
+	  OPF_MUTATES | OPF_OBJECT | OPF_ALONE, 120, AUDIT_ACT)                          \
+	X(get_memory_block_info, 30, "guest-get-memory-block-info", empty,               \
+	  memory_block_info, BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)     \
+	X(exec_status, 31, "guest-exec-status", exec_status, exec_status_result,         \
+	  BY_SPAWNER, GROUP_EXEC, CAPS_NONE, 0, 30, AUDIT_READ)                          \
+	X(exec, 32, "guest-exec", exec, exec_result, BY_SPAWNER, GROUP_EXEC, CAPS_NONE,  \
+	  OPF_MUTATES | OPF_OBJECT, 30, AUDIT_ACT)                                       \
+	X(get_host_name, 33, "guest-get-host-name", empty, host_name, BY_INSPECTOR,      \
+	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
+	X(get_users, 34, "guest-get-users", empty, users, BY_INSPECTOR, GROUP_INFO,      \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
+	X(get_timezone, 35, "guest-get-timezone", empty, timezone, BY_INSPECTOR,         \
+	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
+	X(get_osinfo, 36, "guest-get-osinfo", empty, osinfo, BY_INSPECTOR, GROUP_INFO,   \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
+	X(get_devices, 37, "guest-get-devices", empty, devices, BY_NOBODY, GROUP_INFO,   \
+	  CAPS_NONE, OPF_ELSEWHERE, 10, AUDIT_READ)                                      \
+	X(ssh_get_authorized_keys, 38, "guest-ssh-get-authorized-keys", ssh_user,        \
+	  ssh_keys, BY_STEPS, GROUP_SSH_KEYS, CAPS_NONE, OPF_OBJECT, 60, AUDIT_ACT)      \
+	X(ssh_add_authorized_keys, 39, "guest-ssh-add-authorized-keys", ssh_add, empty,  \
+	  BY_STEPS, GROUP_SSH_KEYS, CAPS_NONE, OPF_MUTATES | OPF_OBJECT, 60, AUDIT_ACT)  \
+	X(ssh_remove_authorized_keys, 40, "guest-ssh-remove-authorized-keys",            \
+	  ssh_remove, empty, BY_STEPS, GROUP_SSH_KEYS, CAPS_NONE,                        \
+	  OPF_MUTATES | OPF_OBJECT, 60, AUDIT_ACT)                                       \
+	X(get_diskstats, 41, "guest-get-diskstats", empty, disk_stats, BY_INSPECTOR,     \
+	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
+	X(get_cpustats, 42, "guest-get-cpustats", empty, cpu_stats, BY_INSPECTOR,        \
+	  GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                                      \
+	X(network_get_route, 43, "guest-network-get-route", empty, net_routes,           \
+	  BY_INSPECTOR, GROUP_INFO, CAPS_NONE, 0, 10, AUDIT_READ)                        \
+	X(get_load, 44, "guest-get-load", empty, load, BY_INSPECTOR, GROUP_INFO,         \
+	  CAPS_NONE, 0, 10, AUDIT_READ)                                                  \
+	X(disk_smart, 45, "guest-get-disks smart", empty, question, BY_CHILD, 0,         \
+	  CAPS_ADMIN, OPF_PART, 5, AUDIT_READ)                                           \
+	X(exec_find, 46, "guest-exec find", exec_find, found, BY_CHILD, 0, CAPS_SEARCH,  \
+	  OPF_PART, 10, AUDIT_READ)                                                      \
+	X(fs_list, 47, "guest-fsfreeze-freeze list", freeze_list, empty, BY_CHILD, 0,    \
+	  CAPS_MOUNTS, OPF_PART, 60, AUDIT_READ)                                         \
+	X(fs_rescue, 48, "guest-fsfreeze-thaw rescue", fs_rescue, integer, BY_CHILD, 0,  \
+	  CAPS_MOUNTS, OPF_PART | OPF_FROZEN_OK, 180, AUDIT_READ)                        \
+	X(hook_find, 49, "guest-fsfreeze hooks", hook_find, hooks, BY_CHILD, 0,          \
+	  CAPS_SEARCH, OPF_PART | OPF_FROZEN_OK, 10, AUDIT_READ)                         \
+	X(account_find, 50, "account", account_find, account, BY_CHILD, 0, CAPS_NONE,    \
+	  OPF_PART, 10, AUDIT_READ)                                                      \
+	X(keys, 51, "authorized keys", keys, ssh_keys, BY_CHILD, 0, CAPS_HOME, OPF_PART, \
+	  30, AUDIT_READ)                                                                \
+	X(power_signal, 52, "guest-shutdown signal", power, empty, BY_CHILD, 0,          \
+	  CAPS_NONE, OPF_PART, 10, AUDIT_READ)                                           \
+	X(power_force, 53, "guest-shutdown force", power, empty, BY_CHILD, 0, CAPS_BOOT, \
+	  OPF_PART, 30, AUDIT_READ)                                                      \
+	X(suspend_look, 54, "guest-suspend look", power, empty, BY_CHILD, 0, CAPS_NONE,  \
+	  OPF_PART, 10, AUDIT_READ)                                                      \
+	X(suspend_write, 55, "guest-suspend write", power, empty, BY_CHILD, 0,           \
+	  CAPS_NONE, OPF_PART, 60, AUDIT_READ)                                           \
 	OP_TABLE_TEST(X)
 
 /*

@@ -3,7 +3,7 @@
  *
  * Runs in:   worker, op children, inspector
  * Input:     files of the guest; their content is data
- * May touch: files beneath root_fd, read-only
+ * May touch: files beneath root_fd, read-only but for sys_write_attr
  * Must not:  leave the root, follow a magic link, wait for a file that is a pipe
  */
 #include "ipc/sys.h"
@@ -11,9 +11,15 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/reboot.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/reboot.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 /* The real thing needs no root: the path is that of the mount table. */
 static int real_statfs(const struct sys *sys, const char *path, struct statfs *st)
@@ -63,6 +69,23 @@ static int real_open_tree(int fd)
 	return (int)syscall(SYS_open_tree, fd, "", flags);
 }
 
+static int real_timezone(int *minutes_west)
+{
+	struct timezone zone;
+
+	/* The call, since libc's function has left the zone out (2.31). */
+	if (syscall(SYS_gettimeofday, NULL, &zone) < 0)
+		return -1;
+	*minutes_west = zone.tz_minuteswest;
+	return 0;
+}
+
+static int real_reboot(int command)
+{
+	sync();
+	return reboot(command);
+}
+
 #define OPEN_TRIES 8
 
 static const struct sys_ops real_ops = {
@@ -74,6 +97,10 @@ static const struct sys_ops real_ops = {
 	.fstat = fstat,
 	.mount_id = real_mount_id,
 	.open_tree = real_open_tree,
+	.clock_settime = clock_settime,
+	.timezone = real_timezone,
+	.kill = kill,
+	.reboot = real_reboot,
 };
 
 int sys_init(struct sys *sys)
@@ -167,6 +194,17 @@ ssize_t sys_read_attr(const struct sys *sys, const char *path, char *buf, size_t
 	if (len >= 0)
 		buf[len] = '\0';
 	return len;
+}
+
+int sys_write_attr(const struct sys *sys, const char *path, const char *text)
+{
+	CLEANUP(close_p) int fd = open_beneath(sys, path, O_WRONLY | O_NOCTTY);
+	size_t len = strlen(text);
+	ssize_t n = fd < 0 ? -1 : write(fd, text, len);
+
+	if (n >= 0 && (size_t)n != len)
+		errno = EIO;
+	return n == (ssize_t)len ? 0 : -1;
 }
 
 /* PATH as the calls want it that start at a directory. */

@@ -3,7 +3,7 @@
  *
  * Runs in:   worker, op children, inspector
  * Input:     files of the guest; their content is data
- * May touch: files beneath root_fd, read-only
+ * May touch: files beneath root_fd, read-only but for sys_write_attr
  * Must not:  leave the root, follow a magic link, wait for a file that is a pipe
  *
  * All state of the system is reached through this struct (design section 14), so that a
@@ -37,6 +37,12 @@ struct sys_ops {
 	int (*mount_id)(int fd, uint64_t *id);
 	/* A copy of the mount at FD that is nowhere: a descriptor as if by O_PATH. */
 	int (*open_tree)(int fd);
+	int (*clock_settime)(clockid_t clock, const struct timespec *ts);
+	/* Minutes that local time is behind UTC, as the kernel has it. */
+	int (*timezone)(int *minutes_west);
+	int (*kill)(pid_t pid, int sig);
+	/* LINUX_REBOOT_CMD_* of reboot(2), once what can be is on disk. */
+	int (*reboot)(int command);
 };
 
 struct sys {
@@ -69,6 +75,12 @@ ssize_t sys_read_file(const struct sys *sys, const char *path, void *buf, size_t
  * at the end; what exceeds CAP - 1 bytes is cut off. Its length, or -1 with errno.
  */
 ssize_t sys_read_attr(const struct sys *sys, const char *path, char *buf, size_t cap);
+
+/*
+ * Write TEXT to the attribute PATH, which is there, with one write. 0, or -1 with errno:
+ * for most of them the kernel's answer to what was asked.
+ */
+int sys_write_attr(const struct sys *sys, const char *path, const char *text);
 
 /*
  * Where the symbolic link PATH points, as it is written there, NUL at the end. Links

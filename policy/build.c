@@ -95,10 +95,17 @@ static uint64_t replaced(const struct source *s)
 	for (size_t i = 0; i < s->rules.n; i++)
 		if (r[i].effect == POLICY_ALLOW && !r[i].named_program)
 			ops |= r[i].ops;
-	/* A part goes with its command. Results of programs stay where these do. */
-	if (ops & OPS_OF_1(get_disks))
-		ops |= OPS_OF_1(disk_smart);
-	return ops;
+	/* Results of programs stay where these do. */
+	return with_parts(ops);
+}
+
+/* The part of a command among OPS that KEY allows. */
+static uint64_t part_by(enum key key, uint64_t ops)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(key_parts); i++)
+		if (key_parts[i].key == key && ops >> key_parts[i].command & 1)
+			return UINT64_C(1) << key_parts[i].part;
+	return 0;
 }
 
 /* What comes along with a right: its result, its part. */
@@ -112,9 +119,9 @@ static uint64_t with_company(const struct src_rule *r)
 	if (ops & OPS_OF_1(exec))
 		ops |= OPS_OF_1(exec_status);
 	for (size_t i = 0; i < r->constraints.n; i++)
-		if (c[i].key == KEY_SMART &&
+		if (part_by(c[i].key, ops) &&
 		    ((const struct src_value *)c[i].values.v)->number)
-			ops |= OPS_OF_1(disk_smart);
+			ops |= part_by(c[i].key, ops);
 	return ops;
 }
 

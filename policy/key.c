@@ -30,14 +30,22 @@ uint64_t group_ops(uint32_t groups)
 	return ops;
 }
 
+const struct key_part key_parts[2] = {
+	{KEY_SMART, OP_get_disks, OP_disk_smart},
+	{KEY_FORCE, OP_shutdown, OP_power_force},
+};
+
+uint64_t with_parts(uint64_t ops)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(key_parts); i++)
+		if (ops >> key_parts[i].command & 1)
+			ops |= UINT64_C(1) << key_parts[i].part;
+	return ops;
+}
+
 uint64_t key_ops(enum key key)
 {
-	uint64_t ops = keys[key].ops | group_ops(keys[key].groups);
-
-	/* A part goes with the command that it is a part of. */
-	if (ops & OPS_OF_1(get_disks))
-		ops |= OPS_OF_1(disk_smart);
-	return ops;
+	return with_parts(keys[key].ops | group_ops(keys[key].groups));
 }
 
 enum key key_find(const char *name, size_t len, uint64_t ops, bool *known)

@@ -179,6 +179,17 @@ const struct key_row *key_row(enum key key);
 /* Every operation that KEY applies to, as a set by number. */
 uint64_t key_ops(enum key key);
 
+/* A part of a command that a rule allows by saying yes to KEY. */
+struct key_part {
+	enum key key;
+	uint32_t command;
+	uint32_t part;
+};
+extern const struct key_part key_parts[2];
+
+/* OPS, with the parts that go along with a command in it. */
+uint64_t with_parts(uint64_t ops);
+
 /* Operations of the groups in the mask GROUPS, as a set. */
 uint64_t group_ops(uint32_t groups);
 

@@ -117,6 +117,11 @@ static bool fstype(const struct seen *s)
 	return matches(s, &s->object->fstype);
 }
 
+static bool uid_min(const struct seen *s)
+{
+	return s->object->uid >= value(s, 0)->number;
+}
+
 static const struct row {
 	enum key key;
 	uint32_t op;
@@ -135,6 +140,10 @@ static const struct row {
 	{KEY_FSTYPE, OP_fsfreeze_freeze_list, fstype},
 	{KEY_MOUNTPOINT, OP_fstrim, path},
 	{KEY_FSTYPE, OP_fstrim, fstype},
+	{KEY_UID_MIN, OP_set_user_password, uid_min},
+	{KEY_UID_MIN, OP_ssh_get_authorized_keys, uid_min},
+	{KEY_UID_MIN, OP_ssh_add_authorized_keys, uid_min},
+	{KEY_UID_MIN, OP_ssh_remove_authorized_keys, uid_min},
 };
 
 static const struct row *row_of(enum key key, uint32_t op)
@@ -157,6 +166,54 @@ bool object_holds(const struct policy *p, const struct image_constraint *c,
 	const struct row *row = row_of(c->key, q->op);
 
 	return !row || row->holds(&s);
+}
+
+/* ---- limits ---- */
+
+/* Nanoseconds in a millisecond, the unit of the policy's times. */
+#define NSEC_PER_MS 1000000
+
+static bool step_within(const struct policy_object *object, uint64_t max_ms)
+{
+	uint64_t ns = object->step < 0 ? -(uint64_t)object->step : (uint64_t)object->step;
+
+	return ns / NSEC_PER_MS < max_ms ||
+	       (ns / NSEC_PER_MS == max_ms && ns % NSEC_PER_MS == 0);
+}
+
+static bool forwards(const struct policy_object *object, uint64_t yes)
+{
+	return yes || object->step >= 0;
+}
+
+static bool enough_left(const struct policy_object *object, uint64_t min)
+{
+	return object->left >= min;
+}
+
+static const struct limit {
+	enum key key;
+	uint32_t op;
+	bool (*holds)(const struct policy_object *object, uint64_t limit);
+} limits[] = {
+	{KEY_MAX_STEP, OP_set_time, step_within},
+	{KEY_BACKWARDS, OP_set_time, forwards},
+	{KEY_ONLINE_MIN, OP_set_vcpus, enough_left},
+	{KEY_MEMORY_MIN, OP_set_memory_blocks, enough_left},
+};
+
+bool object_within(const struct policy *p, const struct policy_answer *a, uint32_t op,
+		   const struct policy_object *object, enum key *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		uint64_t limit;
+
+		*key = limits[i].key;
+		if (limits[i].op == op && policy_limit(p, a, *key, &limit) &&
+		    !limits[i].holds(object, limit))
+			return false;
+	}
+	return true;
 }
 
 bool object_excluded(const struct policy *p, const struct policy_answer *a,

@@ -19,6 +19,13 @@ bool object_holds(const struct policy *p, const struct image_constraint *c,
 bool object_excluded(const struct policy *p, const struct policy_answer *a,
 		     const struct policy_object *object);
 
+/*
+ * Do the limits of ANSWER let OP go as far as OBJECT says? If not, *KEY is the one that
+ * does not.
+ */
+bool object_within(const struct policy *p, const struct policy_answer *a, uint32_t op,
+		   const struct policy_object *object, enum key *key);
+
 /* Does KEY look at what OP found? */
 bool object_speaks(enum key key, uint32_t op);
 

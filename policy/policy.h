@@ -72,7 +72,10 @@ enum open_mode {
 	OPEN_UPDATE = 16
 };
 
-/* What an op child found: a file, or the place for one; a program; a mount. */
+/*
+ * What an op child found: a file, or the place for one; a program; a mount; an account;
+ * what would become of clock, CPUs or memory.
+ */
 struct policy_object {
 	/* Of a file as the kernel knows it; of a program as found; a mount point. */
 	struct v_str path;
@@ -82,6 +85,9 @@ struct policy_object {
 	enum object_links links;
 	bool exists;
 	uint64_t size; /* bytes */
+	uint32_t uid;  /* of an account */
+	int64_t step;  /* by which the clock moves, in nanoseconds */
+	uint64_t left; /* CPUs, or bytes of memory, that stay online; UINT64_MAX: all */
 };
 
 /* The texts are the image's. */

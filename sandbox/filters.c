@@ -8,16 +8,19 @@
  *
  * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
  * Child; a child that reads SMART or the Policy, that Looks, that Opens, that is a
- * Handle; that walks the Mounts, that freeZes, that Thaws). Conditions compare the 32
- * bits that the kernel looks at, or the bits named. Worker and inspector fork without
- * libc and get the pidfd at once; as the worker may not open one, it can signal nobody
- * but its children.
+ * Handle; that walks the Mounts, that freeZes, that Thaws; that sets the clocKs, that
+ * turns switches of sYsfs, that works in a home as its User, that siGnals init, that
+ * reBoots). Conditions compare the 32 bits that the kernel looks at, or the bits named.
+ * Worker and inspector fork without libc and get the pidfd at once; as the worker may not
+ * open one, it can signal nobody but its children, and init where the policy has it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <linux/nvme_ioctl.h>
+#include <linux/reboot.h>
+#include <linux/rtc.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -28,6 +31,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "ipc/ops.h"
 #include "ipc/util.h"
@@ -47,6 +51,11 @@
 #define M   SC_ROLE(SANDBOX_MOUNTS)
 #define Z   SC_ROLE(SANDBOX_FREEZER)
 #define T   SC_ROLE(SANDBOX_THAWER)
+#define K   SC_ROLE(SANDBOX_CLOCK)
+#define Y   SC_ROLE(SANDBOX_SYSFS)
+#define U   SC_ROLE(SANDBOX_HOME)
+#define G   SC_ROLE(SANDBOX_SIGNAL)
+#define B   SC_ROLE(SANDBOX_REBOOT)
 #define ALL (F | I | W | C)
 
 #define ALLOW(call, roles, why, ...)     {SCMP_SYS(call), roles, 0, why, {__VA_ARGS__}}
@@ -198,6 +207,46 @@ static const struct sc_rule rules[] = {
 	ALLOW(getppid,                   T, "is the thawer still there?"),
 	ALLOW(getpid,                    T, "the same"),
 
+	/* ---- time, CPUs, memory, homes, power ---- */
+	ALLOW(openat2,                   K|Y|U|G, "the clock's node; switches; a home"),
+	ALLOW(ioctl,                     K, "the real-time clock", IS(1, RTC_RD_TIME)),
+	ALLOW(ioctl,                     K, "the same", IS(1, RTC_SET_TIME)),
+	ALLOW(gettimeofday,              K, "in which zone is it, for the kernel?"),
+	ALLOW(clock_settime,             K, "the clock", IS(0, CLOCK_REALTIME)),
+	ALLOW(getdents64,                Y, "which CPUs, which blocks of memory?"),
+	ALLOW(setgroups,                 U, "whose rights"),
+	ALLOW(setfsgid,                  U, "the same"),
+	ALLOW(setfsuid,                  U, "the same"),
+	ALLOW(capset,                    U, "and no others"),
+	ALLOW(capget,                    U, "libcap-ng asks for the version"),
+	ALLOW(prctl,                     U, "what is there to drop?", IS(0, PR_CAPBSET_READ)),
+	ALLOW(prctl,                     U, "drop it", IS(0, PR_CAPBSET_DROP)),
+	ALLOW(prctl,                     U, "it ends with its worker, under new ids too",
+	      IS(0, PR_SET_PDEATHSIG)),
+	ALLOW(getppid,                   U, "is its worker still there?"),
+	ALLOW(geteuid,                   U, "is it root?"),
+	ALLOW(gettid,                    U, "libcap-ng"),
+	ALLOW(fstat,                     U, "whose is it? is it still the same?"),
+	ALLOW(newfstatat,                U, "the same"),
+	ALLOW(mkdirat,                   U, ".ssh", IS(2, 0700)),
+	ALLOW(fchmod,                    U, "a new file: for nobody else", IS(1, 0600)),
+	ALLOW(fsync,                     U, "a new file: on disk before it counts"),
+	ALLOW(renameat2,                 U, "it takes the place of the old one", IS(4, 0)),
+	ALLOW(unlinkat,                  U, "it does not"),
+	ALLOW(readlinkat,                G, "which init is it?"),
+	ALLOW(newfstatat,                G, "the same"),
+	ALLOW(kill,                      G, "systemd: power off", IS(0, 1), IS(1, 34 + 4)),
+	ALLOW(kill,                      G, "systemd: halt", IS(0, 1), IS(1, 34 + 3)),
+	ALLOW(kill,                      G, "systemd: reboot", IS(0, 1), IS(1, 34 + 5)),
+	ALLOW(kill,                      G, "busybox: power off", IS(0, 1), IS(1, SIGUSR2)),
+	ALLOW(kill,                      G, "busybox: halt", IS(0, 1), IS(1, SIGUSR1)),
+	ALLOW(kill,                      G, "busybox: reboot", IS(0, 1), IS(1, SIGTERM)),
+	ALLOW(sync,                      B, "what can be saved"),
+	ALLOW(reboot,                    B, "power off", IS(2, LINUX_REBOOT_CMD_POWER_OFF)),
+	ALLOW(reboot,                    B, "halt", IS(2, LINUX_REBOOT_CMD_HALT)),
+	ALLOW(reboot,                    B, "reboot", IS(2, LINUX_REBOOT_CMD_RESTART)),
+	ALLOW(pipe2,                     W, "a secret for a program: no copy of it stays"),
+
 	/*
 	 * ---- what libc tries and can do without ----
 	 * An errno, so that another release of libc does not break us.
@@ -224,9 +273,11 @@ static const struct sc_rule rules[] = {
 
 /* Operations whose child does more than answer. */
 static const uint32_t more_roles[OP_MAX] = {
-	[OP_disk_smart] = S,    [OP_exec_find] = L, [OP_file_open] = L | O | H,
-	[OP_fs_list] = M,       [OP_fs_rescue] = M, [OP_fstrim] = M,
-	[OP_hook_find] = L | M,
+	[OP_disk_smart] = S,    [OP_exec_find] = L,     [OP_file_open] = L | O | H,
+	[OP_fs_list] = M,       [OP_fs_rescue] = M,     [OP_fstrim] = M,
+	[OP_hook_find] = L | M, [OP_set_time] = K,      [OP_set_vcpus] = Y,
+	[OP_keys] = U,          [OP_power_signal] = G,  [OP_power_force] = B,
+	[OP_suspend_look] = Y,  [OP_suspend_write] = Y, [OP_set_memory_blocks] = Y,
 };
 
 uint32_t sandbox_child_roles(uint32_t op)

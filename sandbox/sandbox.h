@@ -62,6 +62,11 @@ enum sandbox_role {
 	SANDBOX_MOUNTS,  /* besides, one that holds, trims or thaws what is mounted */
 	SANDBOX_FREEZER, /* besides, one that freezes what it was given */
 	SANDBOX_THAWER,  /* besides, one that thaws it, whoever else is gone */
+	SANDBOX_CLOCK,   /* besides, an op child that sets the clocks */
+	SANDBOX_SYSFS,   /* besides, one that reads and writes switches of the kernel */
+	SANDBOX_HOME,    /* besides, one that works in a user's home */
+	SANDBOX_SIGNAL,  /* besides, one that tells init to go down */
+	SANDBOX_REBOOT,  /* besides, one that has the kernel go down */
 	SANDBOX_ROLE_COUNT
 };
 

@@ -425,7 +425,7 @@ static int launch(struct program *p, const struct msg_spawn *what, int input)
 	if (p->pid == 0) {
 		bool merged = what->capture.v == CAPTURE_MERGED;
 		const struct run_fds fds = {
-			.in = pipes.in[0],
+			.in = what->piped.v ? input : pipes.in[0],
 			.out = pipes.out[1],
 			.err = merged ? pipes.out[1] : pipes.err[1],
 			.status = pipes.status[1],

@@ -29,6 +29,7 @@
 #define HANDLER_BY_HANDLE(tag)
 #define HANDLER_BY_SPAWNER(tag)
 #define HANDLER_BY_FREEZE(tag)
+#define HANDLER_BY_STEPS(tag)
 #define HANDLER(tag, number, name, args, result, carrier, ...) HANDLER_##carrier(tag)
 static child_fn *const handlers[OP_MAX] = {OP_TABLE(HANDLER)};
 
@@ -111,11 +112,31 @@ static bool found_file(struct op_child *c, const struct frame *f)
 						    }) == FRAME_OK;
 }
 
+/* What is about to be changed; it goes on, or the request has ended. */
+static bool found_change(struct op_child *c, const struct frame *f)
+{
+	struct rbuf r = rbuf_of(f->body, f->len);
+	struct policy_object object = {.exists = true};
+	struct arena none = {0};
+	struct msg_change change;
+	struct policy_answer a;
+
+	if (!c->rq->undecided || schema_get(&r, &schema_change, &none, &change) < 0)
+		return false;
+	object.step = change.step.v;
+	/* Where nothing is taken away, enough is left. */
+	object.left = change.left.set ? change.left.v : UINT64_MAX;
+	if (!gate_object(c->w, c->rq, &object, 0, &a))
+		return true;
+	record_change(c->w, c->rq, &object);
+	return frame_send(c->reply.fd, &(struct frame){.type = FRAME_GO}) == FRAME_OK;
+}
+
 /* Operations whose child asks on its way. */
 static bool (*const founds[OP_MAX])(struct op_child *c, const struct frame *f) = {
-	[OP_file_open] = found_file,
-	[OP_fs_list] = freeze_found,
-	[OP_fstrim] = freeze_found,
+	[OP_file_open] = found_file,   [OP_set_time] = found_change,
+	[OP_set_vcpus] = found_change, [OP_set_memory_blocks] = found_change,
+	[OP_fs_list] = freeze_found,   [OP_fstrim] = freeze_found,
 };
 
 /* A frame as it may come from C at this point. */
@@ -174,18 +195,24 @@ static void child_exited(struct child *child, int code, int status)
 	free(c);
 }
 
+struct fork_plan child_plan(uint32_t op, const int keep[2])
+{
+	const uint32_t roles = sandbox_child_roles(op);
+
+	return (struct fork_plan){
+		.keep = keep,
+		/* One that only answers has nothing to open. */
+		.n_keep = roles == SC_ROLE(SANDBOX_CHILD) ? 1 : 2,
+		.caps = op_by_number(op)->caps,
+		.roles = roles,
+	};
+}
+
 static enum fork_side fork_op(struct worker *w, struct op_child *c, struct request *rq,
 			      int sock)
 {
 	const int keep[] = {sock, w->sys.root_fd};
-	const uint32_t roles = sandbox_child_roles(what(rq));
-	const struct fork_plan plan = {
-		.keep = keep,
-		/* One that only answers has nothing to open. */
-		.n_keep = roles == SC_ROLE(SANDBOX_CHILD) ? 1 : 2,
-		.caps = op_by_number(what(rq))->caps,
-		.roles = roles,
-	};
+	const struct fork_plan plan = child_plan(what(rq), keep);
 
 	return worker_fork(&c->child, &w->loop, &plan, child_exited);
 }

@@ -13,7 +13,8 @@
 #include "ipc/err.h"
 #include "ipc/memfd.h"
 #include "ipc/note.h"
-#include "worker/worker.h"
+#include "policy/object.h"
+#include "worker/steps.h"
 
 /* ---- deciding ---- */
 
@@ -240,7 +241,7 @@ static int handle(struct worker *w, struct frame *f, struct body *b)
 	return 0;
 }
 
-int gate_request(struct worker *w, struct frame *f)
+static int take(struct worker *w, struct frame *f)
 {
 	CLEANUP(body_release) struct body b;
 
@@ -248,6 +249,17 @@ int gate_request(struct worker *w, struct frame *f)
 	if (body_open(f, &b) < 0)
 		return -1;
 	return handle(w, f, &b);
+}
+
+int gate_request(struct worker *w, struct frame *f)
+{
+	int r = take(w, f);
+
+	/* No process may be born with a copy of a secret. */
+	if (f->len)
+		explicit_bzero((uint8_t *)(uintptr_t)f->body, f->len);
+	steps_begin(w);
+	return r;
 }
 
 /* ---- deciding again ---- */
@@ -301,27 +313,54 @@ static void decide_program(const struct worker *w, const struct policy_object *o
 		refuse(v, REASON_BUSY, ERR_GENERIC);
 }
 
+/* What the policy says of how far it may go. */
+static void decide_limits(const struct worker *w, const struct policy_object *object,
+			  uint32_t op, struct verdict *v)
+{
+	enum key key;
+
+	if (!object_within(&w->policy, &v->policy, op, object, &key))
+		refuse(v, key_row(key)->reason, ERR_GENERIC);
+}
+
+static bool cannot_decide(struct worker *w, struct request *rq)
+{
+	struct err e;
+
+	err_set(&e, ERR_GENERIC, "%s cannot be decided on", op_by_number(rq->op)->name);
+	request_fail(w, rq, &e);
+	return false;
+}
+
 bool gate_found(struct worker *w, struct request *rq, const struct msg_found *found,
 		struct policy_answer *a)
 {
 	struct policy_object object;
+
+	return object_of(found, &object)
+		       ? gate_object(w, rq, &object, (int)found->errnum.v, a)
+		       : cannot_decide(w, rq);
+}
+
+bool gate_object(struct worker *w, struct request *rq, const struct policy_object *object,
+		 int errnum, struct policy_answer *a)
+{
 	struct words words;
 	struct verdict v;
 	struct asked q;
 	struct err e;
 
-	if (kept_words(w, rq, &q, &words) < 0 || !object_of(found, &object)) {
-		err_set(&e, ERR_GENERIC, "%s cannot be decided on", q.op->name);
-		request_fail(w, rq, &e);
-		return false;
-	}
-	q.object = &object;
+	if (kept_words(w, rq, &q, &words) < 0)
+		return cannot_decide(w, rq);
+	q.object = object;
 	gate_decide(w, &q, &v);
 	/* The frontend's mark was looked at when the request came. */
 	v.skew = false;
 	if (v.allowed && rq->op == OP_exec)
-		decide_program(w, &object, &v);
-	if (v.allowed && found->errnum.v) {
+		decide_program(w, object, &v);
+	if (v.allowed)
+		decide_limits(w, object, rq->op, &v);
+	if (v.allowed && errnum) {
 		v.error = true;
 		v.reason = REASON_LOOKUP;
 	}

@@ -16,6 +16,7 @@
 #include "ipc/launch.h"
 #include "policy/source.h"
 #include "sandbox/sandbox.h"
+#include "worker/ops/power.h"
 #include "worker/policy.h"
 
 struct settings {
@@ -89,20 +90,38 @@ struct needs {
 
 #define OPS(tag) (UINT64_C(1) << OP_##tag)
 #define FREEZES  (OPS(fsfreeze_freeze) | OPS(fsfreeze_freeze_list) | OPS(fsfreeze_thaw))
+#define SUSPENDS (OPS(suspend_disk) | OPS(suspend_ram) | OPS(suspend_hybrid))
+#define ACCOUNTS                                                 \
+	(OPS(set_user_password) | OPS(ssh_get_authorized_keys) | \
+	 OPS(ssh_add_authorized_keys) | OPS(ssh_remove_authorized_keys))
 
 /* Parts that no policy names are needed with their commands. */
 static const uint64_t needed_by[OP_MAX] = {
-	[OP_exec_find] = OPS(exec),
-	[OP_fs_list] = FREEZES,
-	[OP_fs_rescue] = FREEZES,
-	[OP_hook_find] = FREEZES,
+	[OP_account_find] = ACCOUNTS,      [OP_keys] = ACCOUNTS & ~OPS(set_user_password),
+	[OP_power_signal] = OPS(shutdown), [OP_suspend_look] = SUSPENDS,
+	[OP_suspend_write] = SUSPENDS,     [OP_fs_list] = FREEZES,
+	[OP_fs_rescue] = FREEZES,          [OP_hook_find] = FREEZES,
 };
+
+/* For which of the operations ALLOWED a program is run, besides for hooks. */
+static uint64_t by_program(const struct worker *w, uint64_t allowed)
+{
+	uint64_t ops = OPS(exec) | ACCOUNTS;
+
+	if (!w->init_by_signal)
+		ops |= OPS(shutdown);
+	if (w->systemd)
+		ops |= SUSPENDS;
+	return allowed & ops;
+}
 
 static bool is_needed(const struct worker *w, uint64_t allowed, uint32_t op)
 {
 	/* Whatever the policy says now, a freeze that is in force has to end. */
 	if (freeze_on_record(w))
 		allowed |= FREEZES;
+	if (op == OP_exec_find)
+		return by_program(w, allowed);
 	return allowed & (needed_by[op] ? needed_by[op] : UINT64_C(1) << op);
 }
 
@@ -115,8 +134,7 @@ static struct needs needs_of(const struct worker *w)
 
 		if (!op || !is_needed(w, w->policy.allowed, n))
 			continue;
-		/* To ask for results alone there is none to ask. */
-		needs.spawner |= op->carrier == BY_SPAWNER && op->flags & OPF_MUTATES;
+		needs.spawner |= n == OP_exec_find;
 		needs.spawner |= n == OP_hook_find && w->freeze.hook_path;
 		if (op->carrier == BY_CHILD) {
 			needs.caps |= op->caps;
@@ -168,6 +186,8 @@ static int prepare(struct worker *w, const struct settings *s)
 	if (!w->arena.p || sys_init(&w->sys) < 0 || loop_init(&w->loop) < 0 ||
 	    launch_init(w) < 0 || requests_init(w) < 0)
 		return -1;
+	w->systemd = power_by_systemd(&w->sys);
+	w->init_by_signal = power_signal_of(&w->sys, POWER_DOWN) > 0;
 	if (sink_init(&w->sink, &w->loop, audit_fd, &w->state->held) < 0 ||
 	    freeze_open(w, s->runtime, s->hook) < 0)
 		return -1;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "ipc/body.h"
-#include "worker/worker.h"
+#include "worker/steps.h"
 
 /* A name without a slash is looked for in these, in this order (POLICY.md section 4). */
 static const char *const folders[] = {"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"};
@@ -244,6 +244,7 @@ void programs_again(struct worker *w)
 			ask(w, rq);
 	}
 	hooks_again(w);
+	steps_again(w);
 }
 
 /* ---- its result ---- */
@@ -329,7 +330,7 @@ static int told(struct worker *w, struct request *rq, const struct frame *f)
 
 static int reply(struct worker *w, const struct frame *f)
 {
-	if (hooks_reply(w, f))
+	if (hooks_reply(w, f) || steps_reply(w, f))
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++) {
 		struct request *rq = &w->requests[i];
@@ -355,7 +356,7 @@ static int ended(struct worker *w, const struct frame *f)
 
 	if (schema_get(&r, &schema_ended, &none, &end) < 0)
 		return -1;
-	if (hooks_ended(w, &end))
+	if (hooks_ended(w, &end) || steps_ended(w, &end))
 		return 0;
 	p = find(w, end.pid.v);
 	if (!p || p->ended)
@@ -388,4 +389,5 @@ void programs_lost(struct worker *w)
 	}
 	memset(w->programs, 0, sizeof(w->programs));
 	hooks_lost(w);
+	steps_lost(w);
 }

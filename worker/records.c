@@ -11,7 +11,7 @@
 
 #include "ipc/jsonw.h"
 #include "ipc/note.h"
-#include "worker/worker.h"
+#include "worker/steps.h"
 
 /* Of a path as the host wrote it, and as the kernel knows it. */
 #define REQUESTED_MAX 1024
@@ -390,6 +390,69 @@ void record_thaw(struct worker *w)
 	audit_write(&w->audit, asked ? EVENT_THAW : EVENT_AUTO_THAW, true, &r,
 		    "%u file systems were thawed: %.*s", f->count, (int)r.thaw_cause.len,
 		    r.thaw_cause.p);
+}
+
+/* ---- accounts, clock, CPUs and memory, power ---- */
+
+static struct msg_audit act_fields(const struct request *rq)
+{
+	return (struct msg_audit){
+		.request = V_U64(rq->serial),
+		.session = V_U64(rq->session),
+		.command = v_str(op_by_number(rq->op)->name),
+	};
+}
+
+void record_change(struct worker *w, const struct request *rq,
+		   const struct policy_object *object)
+{
+	struct msg_audit r = act_fields(rq);
+
+	if (rq->op == OP_set_time) {
+		r.time_delta = V_INT(object->step);
+		audit_write(&w->audit, EVENT_TIME_SET, true, &r,
+			    "The clock is moved by %lld ns", (long long)object->step);
+	} else {
+		if (object->left != UINT64_MAX)
+			r.online = V_U64(object->left);
+		audit_write(&w->audit, EVENT_HOTPLUG, true, &r, "%s switched %s",
+			    rq->op == OP_set_vcpus ? "CPUs are" : "Memory is",
+			    r.online.set ? "on or off" : "on");
+	}
+}
+
+void record_power(struct worker *w, const struct request *rq, const char *mode)
+{
+	struct msg_audit r = act_fields(rq);
+
+	r.power_mode = v_str(mode);
+	audit_write(&w->audit, EVENT_POWER, true, &r, "The machine is told to %s", mode);
+}
+
+void record_password(struct worker *w, struct request *rq, const char *result)
+{
+	struct msg_audit r = act_fields(rq);
+
+	if (!rq->steps->acts)
+		return;
+	r.target_user = v_str(rq->steps->user);
+	r.password_crypted = V_BOOL(rq->steps->crypted);
+	r.result = v_str(result);
+	audit_write(&w->audit, EVENT_PASSWORD, true, &r, "Password of %s: %s",
+		    rq->steps->user, result);
+}
+
+void record_keys(struct worker *w, struct request *rq, const char *result)
+{
+	struct msg_audit r = act_fields(rq);
+
+	if (!rq->steps->acts)
+		return;
+	r.target_user = v_str(rq->steps->user);
+	r.key_fingerprint = v_str(rq->steps->fingerprints);
+	r.result = v_str(result);
+	audit_write(&w->audit, EVENT_SSH_KEYS, true, &r, "Keys of %s, %s: %s",
+		    rq->steps->user, op_by_number(rq->op)->name, result);
 }
 
 static void record_repeated(struct worker *w, uint32_t op, uint32_t count)

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "ipc/err.h"
-#include "worker/worker.h"
+#include "worker/steps.h"
 
 /* Of a thaw that nobody asked for: it has all the time there is. */
 #define OWN_LIMIT_MS (UINT64_C(365) * 24 * 60 * 60 * 1000)
@@ -119,6 +119,8 @@ void request_start(struct worker *w, struct request *rq, const struct asked *q,
 		program_start(w, rq, q, a, args);
 	else if (q->op->carrier == BY_FREEZE)
 		freeze_start(w, rq, a, args);
+	else if (q->op->carrier == BY_STEPS)
+		steps_start(w, rq, q, a);
 	else
 		child_start(w, rq, q->args);
 }
@@ -127,6 +129,7 @@ static void end(struct worker *w, struct request *rq, const char *result, int er
 {
 	if (rq->undecided)
 		gate_unfound(w, rq);
+	steps_end(w, rq, result);
 	if (!rq->own)
 		record_complete(w, rq, result, errnum);
 	if (rq->child)
@@ -180,6 +183,8 @@ static void part_over(struct worker *w, struct request *rq, const struct frame *
 	request_part_drop(w, rq);
 	if (op_by_number(rq->op)->carrier == BY_FREEZE)
 		freeze_part(w, part, f);
+	else if (rq->steps)
+		steps_part(w, rq, part, f);
 	else if (rq->op == OP_exec)
 		program_found(w, rq, whole ? f->body : NULL, whole ? f->len : 0);
 	else
@@ -190,7 +195,7 @@ void request_reply(struct worker *w, struct request *rq, const struct frame *f)
 {
 	struct err e;
 
-	if (rq->part) {
+	if (rq->part && !rq->through) {
 		part_over(w, rq, f);
 		return;
 	}

@@ -81,9 +81,11 @@ struct request {
 	size_t replied; /* bytes of result passed on so far */
 
 	struct op_child *child; /* BY_CHILD, BY_HANDLE */
+	struct steps *steps;    /* BY_STEPS; owned */
 
 	/* BY_INSPECTOR, BY_SPAWNER */
 	uint32_t part;  /* operation whose result is asked along; its child runs first */
+	bool through;   /* the result of the part is the request's */
 	uint32_t asked; /* number of the question; 0: not asked yet */
 	uint32_t tries;
 	/*
@@ -104,6 +106,8 @@ struct request {
 #define NOTES_BURST   32
 #define NOTES_PER_SEC 8
 
+struct steps; /* worker/steps.h */
+
 struct bucket {
 	uint64_t level_ms; /* time up to which the allowance is used */
 };
@@ -118,6 +122,10 @@ struct worker {
 	bool had_frontend;   /* one was there before: the next is a restart */
 	bool had_inspector;
 	bool had_spawner;
+
+	bool systemd;        /* it runs this system */
+	bool init_by_signal; /* init goes down by a signal, so that no program is needed
+			      */
 
 	struct policy policy;
 	int policy_fd; /* sealed memfd of the image */
@@ -193,9 +201,12 @@ struct verdict {
 void gate_decide(const struct worker *w, const struct asked *q, struct verdict *v);
 
 /*
- * Decide again on RQ, by what was found where it points, and record that. True: it may go
- * on, by A. False: it has ended.
+ * Decide again on RQ, by the object that it is about, and record that. ERRNUM: why that
+ * cannot be used; 0: it can. True: RQ may go on, by A. False: it has ended.
  */
+bool gate_object(struct worker *w, struct request *rq, const struct policy_object *object,
+		 int errnum, struct policy_answer *a);
+/* The same by what an op child found. */
 bool gate_found(struct worker *w, struct request *rq, const struct msg_found *found,
 		struct policy_answer *a);
 /* Record that RQ ended before anything was found. */
@@ -283,6 +294,9 @@ typedef int child_fn(const struct sys *sys, const void *args, struct wbuf *out,
 
 /* Start RQ's operation, or its part. */
 void child_start(struct worker *w, struct request *rq, const void *args);
+/* What the child of OP is to have: of KEEP, its socket and the root directory, what it
+ * needs. */
+struct fork_plan child_plan(uint32_t op, const int keep[2]);
 /* The request is over: a child that still works at it is killed. */
 void child_forget(struct op_child *c);
 
@@ -357,6 +371,14 @@ void record_freeze(struct worker *w);
 void record_thaw(struct worker *w);
 /* Nothing is frozen any more: what was held goes out, refusals as one record each. */
 void record_release(struct worker *w);
+struct policy_object;
+/* About to be done: what the clock, CPUs or memory of OBJECT become. */
+void record_change(struct worker *w, const struct request *rq,
+		   const struct policy_object *object);
+void record_power(struct worker *w, const struct request *rq, const char *mode);
+/* Has been done, or tried. */
+void record_password(struct worker *w, struct request *rq, const char *result);
+void record_keys(struct worker *w, struct request *rq, const char *result);
 void record_process(struct worker *w, enum audit_event event, const char *process,
 		    const char *detail);
 

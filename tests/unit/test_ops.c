@@ -17,6 +17,7 @@
 #define FROZEN   OPF_FROZEN_OK
 #define WRITES   OPF_MUTATES
 #define NO_REPLY OPF_NO_REPLY
+#define ONCE     OPF_ALONE
 
 /* Number between our processes, name, and the columns "R/W", "frozen", "reply". */
 static const struct {
@@ -28,9 +29,9 @@ static const struct {
 	{2, "guest-sync", FROZEN},
 	{3, "guest-ping", FROZEN},
 	{4, "guest-get-time", 0},
-	{5, "guest-set-time", WRITES},
+	{5, "guest-set-time", WRITES | ONCE | OPF_OBJECT},
 	{6, "guest-info", FROZEN},
-	{7, "guest-shutdown", WRITES | NO_REPLY},
+	{7, "guest-shutdown", WRITES | NO_REPLY | ONCE},
 	{8, "guest-file-open", WRITES | OPF_OBJECT},
 	{9, "guest-file-close", WRITES},
 	{10, "guest-file-read", 0},
@@ -41,18 +42,18 @@ static const struct {
 	{15, "guest-fsfreeze-freeze", WRITES},
 	{16, "guest-fsfreeze-freeze-list", WRITES},
 	{17, "guest-fsfreeze-thaw", WRITES | FROZEN},
-	{18, "guest-fstrim", WRITES | OPF_ALONE},
-	{19, "guest-suspend-disk", WRITES | NO_REPLY},
-	{20, "guest-suspend-ram", WRITES | NO_REPLY},
-	{21, "guest-suspend-hybrid", WRITES | NO_REPLY},
+	{18, "guest-fstrim", WRITES | ONCE},
+	{19, "guest-suspend-disk", WRITES | NO_REPLY | ONCE},
+	{20, "guest-suspend-ram", WRITES | NO_REPLY | ONCE},
+	{21, "guest-suspend-hybrid", WRITES | NO_REPLY | ONCE},
 	{22, "guest-network-get-interfaces", 0},
 	{23, "guest-get-vcpus", 0},
-	{24, "guest-set-vcpus", WRITES},
+	{24, "guest-set-vcpus", WRITES | ONCE | OPF_OBJECT},
 	{25, "guest-get-disks", 0},
 	{26, "guest-get-fsinfo", 0},
-	{27, "guest-set-user-password", WRITES},
+	{27, "guest-set-user-password", WRITES | OPF_OBJECT},
 	{28, "guest-get-memory-blocks", 0},
-	{29, "guest-set-memory-blocks", WRITES},
+	{29, "guest-set-memory-blocks", WRITES | ONCE | OPF_OBJECT},
 	{30, "guest-get-memory-block-info", 0},
 	{31, "guest-exec-status", 0},
 	{32, "guest-exec", WRITES | OPF_OBJECT},
@@ -61,9 +62,9 @@ static const struct {
 	{35, "guest-get-timezone", 0},
 	{36, "guest-get-osinfo", 0},
 	{37, "guest-get-devices", OPF_ELSEWHERE},
-	{38, "guest-ssh-get-authorized-keys", 0},
-	{39, "guest-ssh-add-authorized-keys", WRITES},
-	{40, "guest-ssh-remove-authorized-keys", WRITES},
+	{38, "guest-ssh-get-authorized-keys", OPF_OBJECT},
+	{39, "guest-ssh-add-authorized-keys", WRITES | OPF_OBJECT},
+	{40, "guest-ssh-remove-authorized-keys", WRITES | OPF_OBJECT},
 	{41, "guest-get-diskstats", 0},
 	{42, "guest-get-cpustats", 0},
 	{43, "guest-network-get-route", 0},
@@ -107,7 +108,7 @@ static void no_others(void **state)
 	assert_int_equal(op_by_name("test-sleep", 10), OP_NONE);
 #endif
 	assert_null(op_by_number(OP_NONE));
-	assert_null(op_by_number(50));
+	assert_null(op_by_number(59));
 	assert_null(op_by_number(OP_MAX));
 	assert_null(op_by_number(UINT32_MAX));
 }
@@ -123,6 +124,12 @@ static void parts_are_not_commands(void **state)
 		{OP_fs_list, 0},
 		{OP_fs_rescue, OPF_FROZEN_OK},
 		{OP_hook_find, OPF_FROZEN_OK},
+		{OP_account_find, 0},
+		{OP_keys, 0},
+		{OP_power_signal, 0},
+		{OP_power_force, 0},
+		{OP_suspend_look, 0},
+		{OP_suspend_write, 0},
 	};
 
 	(void)state;

@@ -15,8 +15,7 @@
 /* Fields of a line of passwd(5) and group(5), counted from 0. */
 enum { FIELD_NAME = 0, FIELD_ID = 2, FIELD_GROUP = 3 };
 
-/* Field N of the LINE up to END, separated by colons. */
-static struct v_str field(const char *line, const char *end, int n)
+struct v_str account_field(const char *line, const char *end, int n)
 {
 	const char *stop;
 
@@ -34,7 +33,7 @@ static struct v_str field(const char *line, const char *end, int n)
 	};
 }
 
-static bool number(const struct v_str *s, uint32_t *out)
+bool account_number(const struct v_str *s, uint32_t *out)
 {
 	uint64_t v = 0;
 
@@ -48,7 +47,7 @@ static bool number(const struct v_str *s, uint32_t *out)
 	return s->len && v < UINT32_MAX;
 }
 
-static bool same(const struct v_str *a, const struct v_str *b)
+bool account_same(const struct v_str *a, const struct v_str *b)
 {
 	return a->len == b->len && !memcmp(a->p, b->p, a->len);
 }
@@ -66,14 +65,14 @@ static bool find(const struct sys *sys, const char *file, const struct v_str *na
 
 		stop = memchr(line, '\n', (size_t)(end - line));
 		stop = stop ? stop : end;
-		it = field(line, stop, FIELD_NAME);
-		if (!same(&it, name))
+		it = account_field(line, stop, FIELD_NAME);
+		if (!account_same(&it, name))
 			continue;
-		it = field(line, stop, FIELD_ID);
-		if (!number(&it, id))
+		it = account_field(line, stop, FIELD_ID);
+		if (!account_number(&it, id))
 			return false;
-		it = field(line, stop, FIELD_GROUP);
-		return !group || number(&it, group);
+		it = account_field(line, stop, FIELD_GROUP);
+		return !group || account_number(&it, group);
 	}
 	return false;
 }
@@ -97,9 +96,10 @@ int account_owner(const struct sys *sys, const struct v_str *owner, uid_t *uid,
 		group.p = colon + 1;
 		group.len = owner->len - user.len - 1;
 	}
-	if (user.len && !number(&user, uid) && !find(sys, "/etc/passwd", &user, uid, gid))
+	if (user.len && !account_number(&user, uid) &&
+	    !find(sys, "/etc/passwd", &user, uid, gid))
 		return unknown("user", &user, e);
-	if (group.len && !number(&group, gid) &&
+	if (group.len && !account_number(&group, gid) &&
 	    !find(sys, "/etc/group", &group, gid, NULL))
 		return unknown("group", &group, e);
 	return 0;

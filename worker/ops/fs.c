@@ -39,22 +39,6 @@ static void superblocks_p(struct superblocks *all)
 
 /* ---- asking ---- */
 
-static void send(uint32_t op, uint16_t type, const struct schema *s, const void *msg,
-		 int fd)
-{
-	CLEANUP(wbuf_free) struct wbuf body = wbuf_growing(FRAME_BODY_MAX);
-
-	schema_put(&body, s, msg);
-	talk_send(&(struct frame){
-		.type = type,
-		.op = (uint16_t)op,
-		.body = body.p,
-		.len = (uint32_t)body.len,
-		.n_fds = fd >= 0,
-		.fds = {fd, -1},
-	});
-}
-
 /* Does the worker want superblock SB, of which it is shown mount M? */
 static bool is_wanted(uint32_t op, const struct superblock *sb, const struct sb_mount *m)
 {
@@ -62,18 +46,15 @@ static bool is_wanted(uint32_t op, const struct superblock *sb, const struct sb_
 		.point = v_str(m->point),
 		.type = v_str(sb->type),
 	};
-	struct arena none = {0};
-	uint8_t answer[FRAME_MAX];
 	struct msg_fs_may may;
-	struct frame f;
-	struct rbuf r;
+	struct talk_question q = {
+		.asks = &schema_fs_found,
+		.question = &found,
+		.answers = &schema_fs_may,
+		.answer = &may,
+	};
 
-	send(op, FRAME_FOUND, &schema_fs_found, &found, -1);
-	talk_receive(answer, &f);
-	r = rbuf_of(f.body, f.len);
-	if (f.type != FRAME_GO || schema_get(&r, &schema_fs_may, &none, &may) < 0 ||
-	    !rbuf_done(&r))
-		_exit(EXIT_VIOLATION);
+	talk_ask(op, &q);
 	return may.wanted.v;
 }
 
@@ -104,15 +85,27 @@ static const struct sb_mount *ask(uint32_t op, const struct superblock *sb,
 static int hold(const struct sys *sys, const struct superblock *sb, const char *point,
 		struct err *e)
 {
+	CLEANUP(wbuf_free) struct wbuf body = wbuf_growing(FRAME_BODY_MAX);
 	struct reached r = reach(sys, sb, true);
-	const struct msg_fs_held held = {.point = v_str(point), .dev = V_U64(sb->dev)};
 
 	if (r.fd < 0 && !r.errnum)
 		return 0;
 	if (r.fd < 0)
 		return err_sys(e, r.errnum, "failed to %s %s",
 			       r.detaching ? "freeze" : "open", point);
-	send(OP_fs_list, FRAME_HOLD, &schema_fs_held, &held, r.fd);
+	schema_put(&body, &schema_fs_held,
+		   &(struct msg_fs_held){
+			   .point = v_str(point),
+			   .dev = V_U64(sb->dev),
+		   });
+	talk_send(&(struct frame){
+		.type = FRAME_HOLD,
+		.op = OP_fs_list,
+		.body = body.p,
+		.len = (uint32_t)body.len,
+		.n_fds = 1,
+		.fds = {r.fd, -1},
+	});
 	close_p(&r.fd);
 	return 0;
 }

@@ -53,8 +53,8 @@ struct opening {
 	struct v_str mode;
 	int flags;
 	struct walk found;
-	struct msg_may_open may; /* its texts are in ANSWER */
-	uint8_t answer[FRAME_MAX];
+	struct msg_may_open may; /* its texts are in ASK */
+	struct talk_question ask;
 	struct err *e;
 };
 
@@ -109,22 +109,14 @@ static void ask(struct opening *o)
 							       : 0),
 		.errnum = V_INT(w->errnum),
 	};
-	CLEANUP(wbuf_free) struct wbuf body = wbuf_growing(FRAME_BODY_MAX);
-	struct arena none = {0};
-	struct frame f;
-	struct rbuf r;
 
-	schema_put(&body, &schema_found, &found);
-	talk_send(&(struct frame){
-		.type = FRAME_FOUND,
-		.op = OP_file_open,
-		.body = body.p,
-		.len = (uint32_t)body.len,
-	});
-	talk_receive(o->answer, &f);
-	r = rbuf_of(f.body, f.len);
-	if (f.type != FRAME_GO || schema_get(&r, &schema_may_open, &none, &o->may) < 0)
-		_exit(EXIT_VIOLATION);
+	o->ask = (struct talk_question){
+		.asks = &schema_found,
+		.question = &found,
+		.answers = &schema_may_open,
+		.answer = &o->may,
+	};
+	talk_ask(OP_file_open, &o->ask);
 }
 
 /* ---- opening ---- */

@@ -26,6 +26,7 @@
 #define CHILD_DECL_BY_HANDLE(tag)
 #define CHILD_DECL_BY_SPAWNER(tag)
 #define CHILD_DECL_BY_FREEZE(tag)
+#define CHILD_DECL_BY_STEPS(tag)
 #define CHILD_DECL(tag, number, name, args, result, carrier, ...) \
 	CHILD_DECL_##carrier(tag)
 OP_TABLE(CHILD_DECL)

@@ -34,6 +34,40 @@ void talk_receive(uint8_t *buf, struct frame *f)
 		_exit(EXIT_PEER_GONE);
 }
 
+void talk_ask(uint32_t op, struct talk_question *q)
+{
+	CLEANUP(wbuf_free) struct wbuf body = wbuf_growing(FRAME_BODY_MAX);
+	struct arena none = {0};
+	struct frame f;
+	struct rbuf r;
+
+	schema_put(&body, q->asks, q->question);
+	talk_send(&(struct frame){
+		.type = FRAME_FOUND,
+		.op = (uint16_t)op,
+		.body = body.p,
+		.len = (uint32_t)body.len,
+	});
+	talk_receive(q->buf, &f);
+	r = rbuf_of(f.body, f.len);
+	if (f.type != FRAME_GO || schema_get(&r, q->answers, &none, q->answer) < 0 ||
+	    !rbuf_done(&r))
+		_exit(EXIT_VIOLATION);
+}
+
+void talk_change(uint32_t op, const struct msg_change *change)
+{
+	struct msg_empty go;
+	struct talk_question q = {
+		.asks = &schema_change,
+		.question = change,
+		.answers = &schema_empty,
+		.answer = &go,
+	};
+
+	talk_ask(op, &q);
+}
+
 void talk_result(uint32_t op, uint16_t flags, const struct wbuf *body)
 {
 	size_t sent = 0;

@@ -1,0 +1,183 @@
+/*
+ * tests/unit/test_children.c - each op child has what its row of the table says
+ *
+ * Runs in:   a test
+ * Input:     the table; /proc of the children
+ * May touch: children of its own, which do nothing
+ * Must not:  carry an operation out
+ */
+/* run: admin */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sandbox/sandbox.h"
+#include "worker/worker.h"
+
+/* The value behind NAME in /proc/PID/FILE, a number of BASE. */
+static uint64_t value_of(const char *file, const char *name, int base)
+{
+	char text[8192];
+	const char *at;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	assert_true(n > 0);
+	text[n] = '\0';
+	at = strstr(text, name);
+	assert_non_null(at);
+	return strtoull(at + strlen(name), NULL, base);
+}
+
+static uint64_t status_of(pid_t pid, const char *name, int base)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	return value_of(path, name, base);
+}
+
+static pid_t pid_of(const struct child *c)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", c->exit.fd);
+	return (pid_t)value_of(path, "\nPid:\t", 10);
+}
+
+static size_t descriptors_of(pid_t pid)
+{
+	char path[64];
+	size_t n = 0;
+
+	for (int fd = 0; fd < 64; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+		n += faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	}
+	return n;
+}
+
+static void ended(struct child *c, int code, int status)
+{
+	(void)c;
+	(void)code;
+	(void)status;
+}
+
+/* It waits for a word, sealed, and goes. */
+static _Noreturn void wait_and_go(void)
+{
+	char byte;
+
+	_exit(read(CHILD_FD_FIRST, &byte, 1) < 0);
+}
+
+static void check(uint32_t op, uint64_t held, uint64_t filters, pid_t pid)
+{
+	const char *const sets[] = {"\nCapPrm:\t", "\nCapEff:\t"};
+	const uint64_t want = op_by_number(op)->caps & held;
+	const bool opens = sandbox_child_roles(op) != SC_ROLE(SANDBOX_CHILD);
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		if (status_of(pid, sets[i], 16) != want)
+			fail_msg("%s: %s%llx, not %llx", op_by_number(op)->name, sets[i],
+				 (unsigned long long)status_of(pid, sets[i], 16),
+				 (unsigned long long)want);
+	assert_int_equal(status_of(pid, "\nCapInh:\t", 16), 0);
+	assert_int_equal(status_of(pid, "\nCapAmb:\t", 16), 0);
+	assert_int_equal(status_of(pid, "\nSeccomp_filters:\t", 10), filters + 1);
+	assert_int_equal(status_of(pid, "\nNoNewPrivs:\t", 10), 1);
+	/* Three that are /dev/null, its socket, and the root directory if it opens. */
+	assert_int_equal(descriptors_of(pid), opens ? 5 : 4);
+}
+
+static void try(uint32_t op, struct loop *loop)
+{
+	int pair[2], root = open("/", O_PATH | O_CLOEXEC);
+	uint64_t held = status_of(getpid(), "\nCapPrm:\t", 16);
+	uint64_t filters = status_of(getpid(), "\nSeccomp_filters:\t", 10);
+	struct fork_plan plan;
+	struct child c;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	plan = child_plan(op, (const int[]){pair[1], root});
+	assert_int_equal(plan.caps, op_by_number(op)->caps);
+	if (worker_fork(&c, loop, &plan, ended) == FORK_CHILD)
+		wait_and_go();
+	close(pair[1]);
+	assert_true(c.exit.fd >= 0);
+	/* Its filter comes last. */
+	for (int i = 0; i < 2000; i++) {
+		if (status_of(pid_of(&c), "\nSeccomp_filters:\t", 10) > filters)
+			break;
+		usleep(1000);
+	}
+	check(op, held, filters, pid_of(&c));
+	close(pair[0]);
+	assert_int_equal(waitid(P_PIDFD, (id_t)c.exit.fd, &(siginfo_t){0}, WEXITED), 0);
+	loop_remove(loop, &c.exit);
+	close(root);
+}
+
+static void each_has_its_row(void **state)
+{
+	struct loop loop;
+	uint32_t n = 0;
+
+	(void)state;
+	assert_int_equal(loop_init(&loop), 0);
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	for (uint32_t op = OP_NONE; op < OP_MAX; op++) {
+		if (!op_by_number(op) || op_by_number(op)->carrier != BY_CHILD)
+			continue;
+		try(op, &loop);
+		n++;
+	}
+	assert_true(n >= 16);
+}
+
+/* What the table must say of these, so that a row that asks for more is seen. */
+static void rows_of_what_changes(void **state)
+{
+	static const struct {
+		uint32_t op;
+		uint64_t caps;
+	} rows[] = {
+		{OP_set_time, 1ull << CAP_SYS_TIME},
+		{OP_set_vcpus, 0},
+		{OP_set_memory_blocks, 0},
+		{OP_account_find, 0},
+		{OP_keys, 1ull << CAP_SETUID | 1ull << CAP_SETGID},
+		{OP_power_signal, 0},
+		{OP_power_force, 1ull << CAP_SYS_BOOT},
+		{OP_suspend_look, 0},
+		{OP_suspend_write, 0},
+		{OP_shutdown, 0},
+		{OP_set_user_password, 0},
+		{OP_ssh_add_authorized_keys, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(op_by_number(rows[i].op)->caps, rows[i].caps);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rows_of_what_changes),
+		cmocka_unit_test(each_has_its_row),
+	};
+
+	return cmocka_run_group_tests_name("children", tests, NULL, NULL);
+}

@@ -1,0 +1,359 @@
+/*
+ * worker/accounts.c - passwords and authorized keys: look the account up, decide, act
+ *
+ * Runs in:   worker
+ * Input:     requests that were allowed so far; output of getent, passed on unread
+ * May touch: the request, pipes
+ * Must not:  keep a password, let a line of the host's become two
+ *
+ * The account is looked up first, by getent, so that accounts kept anywhere are found;
+ * then the policy decides by its number; then chpasswd, or an op child with the rights of
+ * the account, does what was asked for.
+ */
+#include <ctype.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/fingerprint.h"
+#include "worker/steps.h"
+
+/* The user is the first argument of all these commands. */
+_Static_assert(offsetof(struct msg_set_password, username) == 0, "first");
+_Static_assert(offsetof(struct msg_ssh_user, username) == 0, "first");
+_Static_assert(offsetof(struct msg_ssh_add, username) == 0, "first");
+_Static_assert(offsetof(struct msg_ssh_remove, username) == 0, "first");
+
+/* Bytes that Linux-PAM and crypt(3) take at the most, and of a name (utmp(5) has 32). */
+#define PASSWORD_MAX 512
+#define USER_MAX     256
+
+static int keep_user(struct request *rq, const struct asked *q, struct err *e)
+{
+	const struct v_str *user = q->args;
+
+	if (user->len > USER_MAX)
+		return err_set(e, ERR_GENERIC, "the user name is too long");
+	rq->steps->user = strndup(user->len ? user->p : "", user->len);
+	return rq->steps->user ? 0 : err_set(e, ERR_GENERIC, "out of memory");
+}
+
+/* ---- the password ---- */
+
+/* What would be another line, or another field, of who reads it (crypt(5)). */
+static bool is_forbidden(const struct msg_set_password *q)
+{
+	for (uint32_t i = 0; i < q->password.len; i++) {
+		unsigned char c = (unsigned char)q->password.p[i];
+
+		if (c == '\n' || c == '\0' ||
+		    (q->crypted.v && (!isgraph(c) || c >= 0x80 || c == ':')))
+			return true;
+	}
+	return false;
+}
+
+static int check_text(const struct msg_set_password *q, bool empty, struct err *e)
+{
+	if (is_forbidden(q))
+		return err_set(e, ERR_GENERIC, "forbidden characters in %s password",
+			       q->crypted.v ? "crypted" : "raw");
+	if (q->username.len && (memchr(q->username.p, '\n', q->username.len) ||
+				memchr(q->username.p, ':', q->username.len)))
+		return err_set(e, ERR_GENERIC, "forbidden characters in username");
+	if (!q->password.len && !empty)
+		return err_set(e, ERR_GENERIC,
+			       "an empty password is refused: no rule of the policy says "
+			       "`empty = yes`");
+	if (q->password.len > PASSWORD_MAX)
+		return err_set(e, ERR_GENERIC, "the password is too long");
+	return 0;
+}
+
+/* Into a pipe, so that no memory of ours holds it any more. */
+static int put_away(struct request *rq, const struct msg_set_password *q)
+{
+	char line[USER_MAX + PASSWORD_MAX + 3];
+	CLEANUP(close_p) int out = -1;
+	int pair[2], len;
+	bool good;
+
+	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -1;
+	rq->steps->secret = pair[0];
+	out = pair[1];
+	len = snprintf(line, sizeof(line), "%s:%.*s\n", rq->steps->user,
+		       (int)q->password.len, q->password.len ? q->password.p : "");
+	good = write(out, line, (size_t)len) == len;
+	explicit_bzero(line, sizeof(line));
+	/* Only its length is asked for when the rest is decided. */
+	if (q->password.len)
+		memset((char *)(uintptr_t)q->password.p, '*', q->password.len);
+	return good ? 0 : -1;
+}
+
+static bool may_be_empty(const struct worker *w, const struct policy_answer *a)
+{
+	uint64_t yes = 0;
+
+	return policy_limit(&w->policy, a, KEY_EMPTY, &yes) && yes;
+}
+
+static int check_password(struct worker *w, struct request *rq, const struct asked *q,
+			  const struct policy_answer *a, struct err *e)
+{
+	const struct msg_set_password *in = q->args;
+	struct asked kept;
+
+	rq->steps->crypted = in->crypted.v;
+	if (check_text(in, may_be_empty(w, a), e) < 0 || keep_user(rq, q, e) < 0)
+		return -1;
+	/* There are two of it: in the frame, which is wiped, and what we keep. */
+	if (gate_kept(w, rq, &kept) < 0 || put_away(rq, kept.args) < 0)
+		return err_set(e, ERR_GENERIC, "cannot create pipe FDs");
+	return 0;
+}
+
+/* ---- keys ---- */
+
+static const struct v_list *keys_of(uint32_t op, const void *args)
+{
+	if (op == OP_ssh_add_authorized_keys)
+		return &((const struct msg_ssh_add *)args)->keys;
+	if (op == OP_ssh_remove_authorized_keys)
+		return &((const struct msg_ssh_remove *)args)->keys;
+	return NULL;
+}
+
+static int check_keys(struct worker *w, struct request *rq, const struct asked *q,
+		      const struct policy_answer *a, struct err *e)
+{
+	const struct v_list *keys = keys_of(rq->op, q->args);
+	const struct v_str *key = keys ? keys->v : NULL;
+
+	(void)w;
+	(void)a;
+	for (uint32_t i = 0; keys && i < keys->n; i++)
+		if (key[i].len &&
+		    (*key[i].p == '#' || memchr(key[i].p, '\n', key[i].len)))
+			return err_set(e, ERR_GENERIC,
+				       "invalid OpenSSH public key: '%.*s'",
+				       (int)key[i].len, key[i].p);
+	if (keys)
+		rq->steps->fingerprints = fingerprints_of(keys);
+	return keep_user(rq, q, e);
+}
+
+/* ---- the account ---- */
+
+static void find_getent(struct worker *w, struct request *rq)
+{
+	steps_find(w, rq, "getent");
+}
+
+static void ask_passwd(struct worker *w, struct request *rq)
+{
+	const char *const argv[] = {"getent", "passwd", "--", rq->steps->user, NULL};
+
+	steps_run(w, rq, argv, RUN_CAPTURED);
+}
+
+/* As chpasswd would say it, or the reference (protocol 3.35, 3.43). */
+static void fail_unknown(struct worker *w, struct request *rq)
+{
+	struct err e;
+
+	if (rq->op == OP_set_user_password)
+		err_set(&e, ERR_GENERIC,
+			"child process has failed to set user password: "
+			"there is no such user");
+	else
+		err_set(&e, ERR_GENERIC, "failed to lookup user '%s': Success",
+			rq->steps->user);
+	request_fail(w, rq, &e);
+}
+
+/* getent(1): one or more keys could not be found. */
+#define GETENT_UNKNOWN 2
+
+static void take_passwd(struct worker *w, struct request *rq, const struct outcome *o)
+{
+	struct steps *s = rq->steps;
+	struct err e;
+
+	if (o->ended->exitcode.set && o->ended->exitcode.v == GETENT_UNKNOWN) {
+		fail_unknown(w, rq);
+		return;
+	}
+	if (!step_went_well(o) || !s->text) {
+		err_set(&e, ERR_GENERIC, "failed to lookup user '%s': getent has failed",
+			s->user);
+		request_fail(w, rq, &e);
+		return;
+	}
+	s->passwd = TAKE_PTR(s->text);
+	steps_next(w, rq);
+}
+
+static void ask_groups(struct worker *w, struct request *rq)
+{
+	const char *const argv[] = {"getent", "initgroups", "--", rq->steps->user, NULL};
+
+	steps_run(w, rq, argv, RUN_CAPTURED);
+}
+
+/* Where getent knows no such thing the account has no rights by further groups. */
+static void take_groups(struct worker *w, struct request *rq, const struct outcome *o)
+{
+	if (step_went_well(o))
+		rq->steps->groups = TAKE_PTR(rq->steps->text);
+	steps_next(w, rq);
+}
+
+static void read_account(struct worker *w, struct request *rq)
+{
+	request_part(w, rq, OP_account_find,
+		     &(struct msg_account_find){
+			     .name = v_str(rq->steps->user),
+			     .passwd = v_str(rq->steps->passwd),
+			     .groups = v_str(rq->steps->groups),
+		     });
+}
+
+static void take_account(struct worker *w, struct request *rq, const struct outcome *o)
+{
+	struct wbuf *account = &rq->steps->account;
+
+	if (!step_went_well(o)) {
+		steps_fail(w, rq, o->part);
+		return;
+	}
+	*account = wbuf_growing(FRAME_BODY_MAX);
+	wbuf_put(account, o->part->body, o->part->len);
+	if (account->bad)
+		steps_fail(w, rq, NULL);
+	else
+		steps_next(w, rq);
+}
+
+/* Its lists join what is in the arena. */
+static int account_of(struct worker *w, const struct request *rq,
+		      struct msg_account *account)
+{
+	struct rbuf r = rbuf_of(rq->steps->account.p, rq->steps->account.len);
+
+	return schema_get(&r, &schema_account, &w->arena, account);
+}
+
+static void decide(struct worker *w, struct request *rq)
+{
+	struct policy_object object = {.exists = true};
+	struct msg_account account;
+	struct policy_answer a;
+
+	w->arena.len = 0;
+	if (account_of(w, rq, &account) < 0 || account.uid.v > UINT32_MAX) {
+		steps_fail(w, rq, NULL);
+		return;
+	}
+	object.uid = (uint32_t)account.uid.v;
+	if (!gate_object(w, rq, &object, 0, &a))
+		return;
+	rq->steps->acts = true;
+	steps_next(w, rq);
+}
+
+/* ---- chpasswd ---- */
+
+static void find_chpasswd(struct worker *w, struct request *rq)
+{
+	steps_find(w, rq, "chpasswd");
+}
+
+static void run_chpasswd(struct worker *w, struct request *rq)
+{
+	const char *const argv[] = {"chpasswd", rq->steps->crypted ? "-e" : NULL, NULL};
+
+	steps_run(w, rq, argv, RUN_SECRET);
+}
+
+static void take_chpasswd(struct worker *w, struct request *rq, const struct outcome *o)
+{
+	struct err e;
+
+	if (step_went_well(o)) {
+		steps_next(w, rq);
+		return;
+	}
+	if (o->ended->signal.set)
+		err_set(&e, ERR_GENERIC, "child process has terminated abnormally");
+	else
+		err_set(&e, ERR_GENERIC,
+			"child process has failed to set user password: exit status %lld",
+			(long long)o->ended->exitcode.v);
+	request_fail(w, rq, &e);
+}
+
+static const struct step password_steps[] = {
+	{find_getent, NULL}, {ask_passwd, take_passwd}, {read_account, take_account},
+	{decide, NULL},      {find_chpasswd, NULL},     {run_chpasswd, take_chpasswd},
+	{NULL, NULL},
+};
+
+const struct plan plan_password = {check_password, password_steps, record_password};
+
+/* ---- authorized_keys ---- */
+
+static enum keys_change change_of(uint32_t op, const void *args)
+{
+	if (op == OP_ssh_get_authorized_keys)
+		return KEYS_GET;
+	if (op == OP_ssh_remove_authorized_keys)
+		return KEYS_REMOVE;
+	return ((const struct msg_ssh_add *)args)->reset.v ? KEYS_RESET : KEYS_ADD;
+}
+
+static void start_keys(struct worker *w, struct request *rq)
+{
+	const struct v_list *keys;
+	struct msg_account account;
+	struct msg_keys what;
+	struct asked q;
+
+	if (gate_kept(w, rq, &q) < 0 || account_of(w, rq, &account) < 0) {
+		steps_fail(w, rq, NULL);
+		return;
+	}
+	keys = keys_of(rq->op, q.args);
+	what = (struct msg_keys){
+		.change = V_INT(change_of(rq->op, q.args)),
+		.account = {.v = &account, .set = true},
+	};
+	if (keys)
+		what.keys = *keys;
+	/* Its result is the request's, and may be many frames. */
+	rq->through = rq->op == OP_ssh_get_authorized_keys;
+	request_part(w, rq, OP_keys, &what);
+}
+
+static void take_keys(struct worker *w, struct request *rq, const struct outcome *o)
+{
+	if (step_went_well(o))
+		steps_next(w, rq);
+	else
+		steps_fail(w, rq, o->part);
+}
+
+static const struct step keys_steps[] = {
+	{find_getent, NULL},
+	{ask_passwd, take_passwd},
+	{ask_groups, take_groups},
+	{read_account, take_account},
+	{decide, NULL},
+	{start_keys, take_keys},
+	{NULL, NULL},
+};
+
+const struct plan plan_keys = {check_keys, keys_steps, record_keys};
