@@ -48,7 +48,7 @@ class Case:
             self.ours.append(text)
         elif kind == "!":
             word, _, value = text.partition(": ")
-            assert word in ("open", "later", "on", "differs", "reference"), text
+            assert word in ("open", "on", "differs", "reference"), text
             self.marks[word] = value
         else:
             raise ValueError(f"case {self.number}: what is a line of '{kind}'?")
@@ -226,16 +226,6 @@ def safely(live, check):
 
 # ---- Postern -----------------------------------------------------------------------------
 
-def not_built(command):
-    return b'{"error": {"class": "CommandNotFound", "desc": "Command %s has been disabled: ' \
-        b'not supported by this build"}}' % command.encode()
-
-
-def without_id(line):
-    """The error reply LINE as if its request had carried no id."""
-    return re.sub(rb'^\{"id": \d+, ', b"{", line)
-
-
 def ours_tests(cases):
     """Tests of the cases against one agent, which the first starts and the last stops."""
     scratch = tempfile.mkdtemp(prefix="postern-conformance-")
@@ -245,31 +235,11 @@ def ours_tests(cases):
     def start():
         live["agent"] = Agent(profile="legacy", audit=False)
         live["session"] = Session(live["agent"].client(), scratch)
-        info = live["session"].client.call("guest-info")["return"]["supported_commands"]
-        live["built"] = {c["name"] for c in info if c["enabled"]}
-        live["known"] = {c["name"] for c in info}
 
     def runnable(case):
         def check():
             answers = case.ours if "differs" in case.marks else case.replies
             live["session"].check(case, answers)
-        return lambda: safely(live, check)
-
-    def waiting():
-        for case in cases:
-            wait = case.marks.get("later")
-            if wait is None or not wait.startswith("guest-"):
-                continue
-            assert wait in live["known"], f"{case} waits for {wait}, which does not exist"
-            assert wait not in live["built"], f"{case} waits for {wait}, which is built now"
-
-    def answer_not_built(case):
-        def check():
-            assert case.command not in live["built"], "built: take the mark away"
-            session = live["session"]
-            session.client.send(re.sub(rb"<\w+>", b"1", to_bytes(case.request)))
-            got = [without_id(line) for line in session.client.sync()]
-            assert got == [not_built(case.command)], got
         return lambda: safely(live, check)
 
     def stop():
@@ -279,12 +249,8 @@ def ours_tests(cases):
 
     yield "the agent starts", start
     for case in cases:
-        if not {"later", "on"} & set(case.marks):
+        if "on" not in case.marks:
             yield str(case), runnable(case)
-    yield "cases that wait do so for something not built", waiting
-    for case in cases:
-        if case.command and case.marks.get("later") == case.command and fits(case):
-            yield f"case {case.number}: {case.command} is not built", answer_not_built(case)
     yield "the agent stops", stop
 
 
@@ -316,12 +282,6 @@ def frozen_tests(cases, what, args):
         if case.marks.get("on") == what:
             yield str(case), functools.partial(check, case)
     yield f"it stops: {what}", stop
-
-
-def fits(case):
-    """True for a request whose arguments are fine, so that nothing else refuses it."""
-    text = " ".join(case.replies)
-    return not re.search("frozen state|Base64", text) and '"!!"' not in case.request
 
 
 def test_refusal_comes_before_arguments():

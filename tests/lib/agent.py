@@ -277,6 +277,7 @@ class Agent:
         if admin and not testops:
             raise ValueError("admin needs testops: this agent could freeze the machine")
         self.admin = admin
+        self.prepare = _tied if admin else None  # in each process that is started for it
         self.dir = tempfile.mkdtemp(prefix="postern-test-")
         self.path = os.path.join(self.dir, "agent.sock")
         self.audit_path = os.path.join(self.dir, "audit.jsonl") if audit else None
@@ -320,8 +321,7 @@ class Agent:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
                                             stdout=err, stderr=err, env=self.env,
                                             preexec_fn=functools.partial(
-                                                guard.harmless, _tied if self.admin else None,
-                                                self.admin))
+                                                guard.harmless, self.prepare, self.admin))
         self.wait_ready()
 
     def wait_ready(self, timeout=None):
