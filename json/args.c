@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "json/args.h"
-#include "json/base64.h"
+#include "ipc/base64.h"
 
 #define PATH_MAX_LEN 256
 

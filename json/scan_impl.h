@@ -19,7 +19,7 @@
 #ifndef POSTERN_FRONTEND_SCAN_IMPL_H
 #define POSTERN_FRONTEND_SCAN_IMPL_H
 
-#include "json/base64.h"
+#include "ipc/base64.h"
 #include "json/scan.h"
 
 /* What the next byte belongs to. */

@@ -219,7 +219,7 @@ static enum fork_side fork_op(struct worker *w, struct op_child *c, struct reque
 
 static bool looks(uint32_t op)
 {
-	return sandbox_child_roles(op) & SC_ROLE(SANDBOX_LOOK);
+	return sandbox_child_roles(op) & (SC_ROLE(SANDBOX_LOOK) | SC_ROLE(SANDBOX_HOME));
 }
 
 static bool is_full(const struct worker *w, uint32_t op)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "ipc/jsonw.h"
-#include "json/base64.h"
+#include "ipc/base64.h"
 #include "policy/sha256.h"
 
 #define FINGERPRINTS_MAX 16

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "json/base64.h"
+#include "ipc/base64.h"
 #include "ipc/jsonw.h"
 
 static const struct {

@@ -1,13 +1,13 @@
 /*
- * json/base64.h - base64 in, as it streams
+ * ipc/base64.h - base64 in, as it streams
  *
- * Runs in:   frontend, posternctl
+ * Runs in:   frontend, worker, posternctl
  * Input:     characters of the host: hostile
  * May touch: the buffers it is handed
  * Must not:  accept a character that the reference refuses (protocol 3.0.2)
  */
-#ifndef POSTERN_FRONTEND_BASE64_H
-#define POSTERN_FRONTEND_BASE64_H
+#ifndef POSTERN_IPC_BASE64_H
+#define POSTERN_IPC_BASE64_H
 
 #include "ipc/util.h"
 #include <stdbool.h>

@@ -1,12 +1,12 @@
 /*
- * json/base64.c - base64 in, as it streams
+ * ipc/base64.c - base64 in, as it streams
  *
- * Runs in:   frontend, posternctl
+ * Runs in:   frontend, worker, posternctl
  * Input:     characters of the host: hostile
  * May touch: the buffers it is handed
  * Must not:  accept a character that the reference refuses (protocol 3.0.2)
  */
-#include "json/base64.h"
+#include "ipc/base64.h"
 
 enum { PAD = 64, SKIP, BAD };
 
