@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 #include "sandbox/sandbox.h"
 #include "worker/ops/power.h"
 #include "worker/policy.h"
+
+/* Bytes of an allocation from which on it is a mapping of its own. */
+#define MAP_FROM (128 * 1024)
 
 struct settings {
 	struct policy_from policy;
@@ -242,6 +246,8 @@ int main(int argc, char **argv)
 	if (parse(argc, argv, &settings) < 0 || !launched())
 		return fail(EXIT_CONFIG,
 			    "postern-worker is started by postern, not by hand", NULL);
+	/* Fixed: else each large buffer that is freed raises it, and the next stays. */
+	mallopt(M_MMAP_THRESHOLD, MAP_FROM);
 	/*
 	 * We end when the supervisor closes our socket, with our records written; and a
 	 * reader that leaves the log or the records costs lines, not us or the writer.

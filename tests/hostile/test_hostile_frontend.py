@@ -453,12 +453,12 @@ def test_what_a_constraint_forbids_is_refused():
     """A frontend that says nothing of its own copy's refusal: the worker's own copy holds."""
     for name, constraint, good, bad in CONSTRAINTS:
         policy = ("[policy]\nbase = none\n[rule \"r\"]\neffect = allow\n"
-                  f"command = {name}\n{constraint}\n")
+                  f"command = {name}\n{constraint}\ntime-limit = 500ms\n")
         with Worker(policy=policy) as w:
             peer, asked = w.frontend(), [args for args in (good, bad) if args is not None]
             for n, args in enumerate(asked, 1):
                 peer.send(request(OPS[name], n, request_head() + args))
-                assert peer.reply(n).flags == ERROR  # at best it is not built yet
+                peer.reply(n)  # at best an error: no account is found without a spawner
             w.wait_records("complete", len(asked))
             for args, (decision, _) in zip(asked, decided(w), strict=True):
                 at = (name, constraint, decision)

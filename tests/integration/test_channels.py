@@ -21,7 +21,7 @@ import tty
 
 import guard
 import tap
-from agent import (PATIENCE, Agent, Client, Closed, comm, descendants, status,
+from agent import (PATIENCE, SPAWNS, Agent, Client, Closed, comm, descendants, status,
                    wait_until)
 
 IS_ROOT = os.geteuid() == 0
@@ -459,7 +459,8 @@ def wakeups(pids):
 
 def check_idle(a):
     """For two seconds none of its processes wakes."""
-    wait_until(lambda: len(descendants(a.pid)) == 4, "worker, its writer, frontend, inspector")
+    wait_until(lambda: len(descendants(a.pid)) == 4 + SPAWNS,
+               "worker, its writer, frontend, inspector, perhaps spawner")
     time.sleep(0.5)  # what the start left to do
     pids = [a.pid] + descendants(a.pid)
     before = wakeups(pids)
@@ -502,7 +503,7 @@ def test_idle_port_without_a_host():
     """A pty whose master is closed reads as a port whose host is away."""
     with device() as path, Line(path) as line, \
             started("-m", "virtio-serial", "-p", path) as a:
-        wait_until(lambda: len(descendants(a.pid)) == 4, "all processes")
+        wait_until(lambda: len(descendants(a.pid)) == 4 + SPAWNS, "all processes")
         time.sleep(0.2)
         line.close()
         check_idle(a)

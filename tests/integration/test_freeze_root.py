@@ -12,10 +12,8 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,12 +22,12 @@ import traceback
 import agent as agents
 import freezing
 import frost
-import guard
 import scratch
 import tap
 from agent import Agent, build_dir, descendants, wait_until
 from freezing import Probe, kill
 from frost import Calls
+from ownroot import put_program, text
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -44,40 +42,14 @@ SOON = 2 * VERY_SLOW
 
 # ---- the root ----------------------------------------------------------------------------
 
-def needed(program):
-    """The libraries of PROGRAM, its loader too."""
-    done = subprocess.run(["ldd", program], capture_output=True, text=True, check=True,
-                          preexec_fn=guard.harmless)
-    return re.findall(r"(?:^|\s)(/\S+)", done.stdout)
-
-
-def put(root, path, at=None):
-    """A copy of the file PATH, at the same place or AT."""
-    target = root + (at or path)
-    if not os.path.exists(target):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copy(path, target)  # the file that a link leads to
-
-
-def text(root, path, content, mode=0o644):
-    os.makedirs(os.path.dirname(root + path), exist_ok=True)
-    with open(root + path, "w", encoding="utf-8") as f:
-        f.write(content)
-    os.chmod(root + path, mode)
-
-
 def fill(root):
     for name in ("proc", "sys", "dev", "run", "tmp", "old", "scratch", "var/log"):
         os.makedirs(os.path.join(root, name))
     for name in ("postern", *agents.INSTALLED.values()):
         program = os.path.abspath(os.path.join(build_dir(testops=True), name))
-        put(root, program, f"/build/release-testops/{name}")
-        for library in needed(program):
-            put(root, library)
+        put_program(root, program, f"/build/release-testops/{name}")
     for program in ("/bin/sh", "/bin/sleep"):
-        put(root, program)
-        for library in needed(program):
-            put(root, library)
+        put_program(root, program)
     text(root, "/etc/passwd", "root:x:0:0:root:/:/bin/sh\n")
     text(root, "/etc/group", "root:x:0:\n")
     text(root, HOOK, f'#!/bin/sh\necho "$1" >>{HOOK_LOG}\n', 0o755)

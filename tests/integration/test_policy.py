@@ -267,7 +267,8 @@ def test_guest_info_tells_what_could_be_allowed():
              rule("b", "guest-shutdown", modes="halt") + rule("c", "guest-ping", "deny")}
     (info, ping), _, _ = asked(files, "guest-info", "guest-ping")
     enabled = {c["name"] for c in info["return"]["supported_commands"] if c["enabled"]}
-    assert enabled == {"guest-sync", "guest-sync-delimited", "guest-info", "guest-get-load"}
+    assert enabled == {"guest-sync", "guest-sync-delimited", "guest-info", "guest-get-load",
+                       "guest-shutdown"}
     assert ping["error"]["class"] == "CommandNotFound"
 
 

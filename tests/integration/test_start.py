@@ -14,7 +14,7 @@ import subprocess
 
 import guard
 import tap
-from agent import PATIENCE, Agent, build_dir, children, descendants, is_zombie, wait_until
+from agent import PATIENCE, SPAWNS, Agent, build_dir, children, descendants, is_zombie, wait_until
 
 IS_ROOT = os.geteuid() == 0
 BUILD = os.path.abspath(build_dir())
@@ -184,7 +184,9 @@ def test_verbose():
         lines = a.stderr().splitlines()
         assert sorted(lines) == [
             "postern-worker: ready, policy safe", "postern: postern-frontend started",
-            "postern: postern-inspector started", "postern: postern-worker started"], lines
+            "postern: postern-inspector started",
+            *["postern: postern-spawner started"] * SPAWNS,
+            "postern: postern-worker started"], lines
     with Agent() as a:
         assert a.stderr() == "", a.stderr()
 
