@@ -9,10 +9,11 @@
  * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
  * Child; a child that reads SMART or the Policy, that Looks, that Opens, that is a
  * Handle; that walks the Mounts, that freeZes, that Thaws; that sets the clocKs, that
- * turns switches of sYsfs, that works in a home as its User, that siGnals init, that
- * reBoots). Conditions compare the 32 bits that the kernel looks at, or the bits named.
- * Worker and inspector fork without libc and get the pidfd at once; as the worker may not
- * open one, it can signal nobody but its children, and init where the policy has it.
+ * turns switches of sYsfs, that becomes a User, that works At home, that siGnals init,
+ * that reBoots). Conditions compare the 32 bits that the kernel looks at, or the bits
+ * named. Worker and inspector fork without libc and get the pidfd at once; as the worker
+ * may not open one, it can signal nobody but its children, and init where the policy has
+ * it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,6 +55,7 @@
 #define K   SC_ROLE(SANDBOX_CLOCK)
 #define Y   SC_ROLE(SANDBOX_SYSFS)
 #define U   SC_ROLE(SANDBOX_HOME)
+#define A   SC_ROLE(SANDBOX_AT_HOME)
 #define G   SC_ROLE(SANDBOX_SIGNAL)
 #define B   SC_ROLE(SANDBOX_REBOOT)
 #define ALL (F | I | W | C)
@@ -208,7 +210,7 @@ static const struct sc_rule rules[] = {
 	ALLOW(getpid,                    T, "the same"),
 
 	/* ---- time, CPUs, memory, homes, power ---- */
-	ALLOW(openat2,                   K|Y|U|G, "the clock's node; switches; a home"),
+	ALLOW(openat2,                   K|Y|U|A|G, "the clock's node; switches; a home"),
 	ALLOW(ioctl,                     K, "the real-time clock", IS(1, RTC_RD_TIME)),
 	ALLOW(ioctl,                     K, "the same", IS(1, RTC_SET_TIME)),
 	ALLOW(gettimeofday,              K, "in which zone is it, for the kernel?"),
@@ -226,13 +228,17 @@ static const struct sc_rule rules[] = {
 	ALLOW(getppid,                   U, "is its worker still there?"),
 	ALLOW(geteuid,                   U, "is it root?"),
 	ALLOW(gettid,                    U, "libcap-ng"),
-	ALLOW(fstat,                     U, "whose is it? is it still the same?"),
-	ALLOW(newfstatat,                U, "the same"),
-	ALLOW(mkdirat,                   U, ".ssh", IS(2, 0700)),
-	ALLOW(fchmod,                    U, "a new file: for nobody else", IS(1, 0600)),
-	ALLOW(fsync,                     U, "a new file: on disk before it counts"),
-	ALLOW(renameat2,                 U, "it takes the place of the old one", IS(4, 0)),
-	ALLOW(unlinkat,                  U, "it does not"),
+	ALLOW(memfd_create,              U, "its second filter"),
+	ALLOW(pread64,                   U, "the same"),
+	ALLOW(seccomp,                   U, "the same",
+	      IS(0, SECCOMP_SET_MODE_FILTER), IS(1, 0)),
+	ALLOW(fstat,                     U|A, "whose is it? is it still the same?"),
+	ALLOW(newfstatat,                U|A, "the same"),
+	ALLOW(mkdirat,                   U|A, ".ssh", IS(2, 0700)),
+	ALLOW(fchmod,                    U|A, "a new file: for nobody else", IS(1, 0600)),
+	ALLOW(fsync,                     U|A, "a new file: on disk before it counts"),
+	ALLOW(renameat2,                 U|A, "it takes the place of the old one", IS(4, 0)),
+	ALLOW(unlinkat,                  U|A, "it does not"),
 	ALLOW(readlinkat,                G, "which init is it?"),
 	ALLOW(newfstatat,                G, "the same"),
 	ALLOW(kill,                      G, "systemd: power off", IS(0, 1), IS(1, 34 + 4)),

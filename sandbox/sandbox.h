@@ -64,7 +64,9 @@ enum sandbox_role {
 	SANDBOX_THAWER,  /* besides, one that thaws it, whoever else is gone */
 	SANDBOX_CLOCK,   /* besides, an op child that sets the clocks */
 	SANDBOX_SYSFS,   /* besides, one that reads and writes switches of the kernel */
-	SANDBOX_HOME,    /* besides, one that works in a user's home */
+	SANDBOX_HOME, /* besides, one that takes on a user's rights and seals itself again
+		       */
+	SANDBOX_AT_HOME, /* besides, what is left of it: it works in the user's home */
 	SANDBOX_SIGNAL,  /* besides, one that tells init to go down */
 	SANDBOX_REBOOT,  /* besides, one that has the kernel go down */
 	SANDBOX_ROLE_COUNT

@@ -2,7 +2,7 @@
  * tests/hostile/flip.c - change what stands under a path, over and over, as fast as it
  * goes
  *
- * Runs in:   beside an agent under test, as root
+ * Runs in:   beside an agent under test, as root; or as another: flip as UID STEP...
  * Input:     the steps of one round, on the command line: flip STEP ARG... STEP ARG...
  * May touch: the paths that the steps name
  * Must not:  outlive the test: it ends when its standard input does
@@ -11,10 +11,12 @@
  * may be just what it was told to. On the way out the number of rounds is printed.
  */
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ipc/util.h"
@@ -41,6 +43,23 @@ static int bind_on(const char *from, const char *to)
 	return mount(from, to, NULL, MS_BIND, NULL);
 }
 
+static int set_mode(const char *path, const char *mode)
+{
+	return chmod(path, (mode_t)strtoul(mode, NULL, 8));
+}
+
+static int make_pipe(const char *path, const char *unused)
+{
+	(void)unused;
+	return mkfifo(path, 0666);
+}
+
+static int make_folder(const char *path, const char *unused)
+{
+	(void)unused;
+	return mkdir(path, 0700);
+}
+
 static int delete (const char *path, const char *unused)
 {
 	(void)unused;
@@ -59,9 +78,10 @@ static const struct verb {
 	int n_args;
 	int (*run)(const char *a, const char *b);
 } verbs[] = {
-	{"link", 2, link},     {"symlink", 2, symlink}, {"rename", 2, rename},
-	{"swap", 2, swap},     {"make", 2, make},       {"bind", 2, bind_on},
-	{"unlink", 1, delete}, {"detach", 1, detach},
+	{"link", 2, link},        {"symlink", 2, symlink},   {"rename", 2, rename},
+	{"swap", 2, swap},        {"make", 2, make},         {"bind", 2, bind_on},
+	{"unlink", 1, delete},    {"detach", 1, detach},     {"chmod", 2, set_mode},
+	{"mkfifo", 1, make_pipe}, {"mkdir", 1, make_folder},
 };
 
 struct step {
@@ -90,13 +110,29 @@ static bool has_ended(int fd)
 	return poll(&p, 1, 0) != 0;
 }
 
+/* Whom the folder of the programs may be closed to, so not by who starts us. */
+static int become(const char *number)
+{
+	const uid_t uid = (uid_t)strtoul(number, NULL, 10);
+
+	return setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
+			       setresuid(uid, uid, uid) < 0
+		       ? -1
+		       : 0;
+}
+
 int main(int argc, char **argv)
 {
+	const int first = argc > 2 && streq(argv[1], "as") ? 3 : 1;
 	struct step steps[STEPS_MAX];
 	unsigned long rounds = 0;
 	int n = 0, words;
 
-	for (int at = 1; at < argc; at += words) {
+	if (first > 1 && become(argv[2]) < 0) {
+		perror("flip: as");
+		return 2;
+	}
+	for (int at = first; at < argc; at += words) {
 		words = n < STEPS_MAX ? parse(argv + at, argc - at, &steps[n++]) : 0;
 		if (!words) {
 			fprintf(stderr, "flip: no step: %s\n", argv[at]);

@@ -15,20 +15,16 @@ It all happens on a tmpfs in a mount namespace of the test, in which the agent r
 # pylint: disable=missing-function-docstring
 import base64
 import contextlib
-import ctypes
-import functools
 import itertools
 import json
 import os
 import shutil
-import struct
-import subprocess
 import tempfile
 
-import guard
 import scratch
 import tap
-from agent import Agent, helper
+from agent import Agent
+from races import Flip, Watch, tree, write
 
 # All tests together try this often where it counts; elsewhere the ways are just gone.
 TRIES = 100000 if os.environ.get("POSTERN_ONCE") else 4000
@@ -43,15 +39,8 @@ READ = ["r"]
 CHANGE = ["r+", "w", "a", "w+", "a+"]
 ALL = READ * 3 + CHANGE
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-
 
 # ---- the place ----------------------------------------------------------------------
-
-def write(path, content):
-    with open(path, "wb") as f:
-        f.write(content)
-
 
 @contextlib.contextmanager
 def place():
@@ -61,77 +50,6 @@ def place():
         os.makedirs(OUT)
         write(SECRET_FILE, SECRET)
         yield
-
-
-# ---- watching the outside -----------------------------------------------------------
-
-EVENTS = {0x1: "read", 0x2: "changed", 0x20: "opened", 0x100: "made", 0x200: "removed"}
-HEAD = struct.Struct("iIII")
-
-
-class Watch:
-    """Sees whatever is done to directories (and what is in them) and files. A file is
-    watched by itself, so whatever name it is opened by."""
-
-    def __init__(self, *paths):
-        self.fd = LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        self.names = {LIBC.inotify_add_watch(self.fd, p.encode(), sum(EVENTS)): p
-                      for p in paths}
-        assert self.fd >= 0 and min(self.names) >= 0, ctypes.get_errno()
-
-    def seen(self):
-        """A list of (path, what was done); empties it."""
-        found = []
-        while True:
-            try:
-                data = os.read(self.fd, 1 << 16)
-            except BlockingIOError:
-                return found
-            while data:
-                number, mask, _, size = HEAD.unpack_from(data)
-                name = data[HEAD.size:HEAD.size + size].rstrip(b"\0").decode()
-                words = [word for bit, word in EVENTS.items() if mask & bit]
-                found.append((self.names.get(number), name, words or hex(mask)))
-                data = data[HEAD.size + size:]
-
-    def close(self):
-        os.close(self.fd)
-
-
-def tree(top):
-    """All below TOP: kind and mode, owner, content."""
-    found = {}
-    for folder, folders, files in os.walk(top):
-        for name in folders + files:
-            path = os.path.join(folder, name)
-            st = os.lstat(path)
-            content = b""
-            if os.path.isfile(path) and not os.path.islink(path):
-                with open(path, "rb") as f:
-                    content = f.read()
-            found[path] = (st.st_mode, st.st_uid, st.st_gid, content)
-    return found
-
-
-# ---- changing -----------------------------------------------------------------------
-
-class Flip:
-    """The steps of one round, over and over until the end of the block."""
-
-    def __init__(self, *steps):
-        words = [word for step in steps for word in step]
-        self.process = subprocess.Popen([helper("hostile/flip"), *words],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        preexec_fn=functools.partial(guard.harmless,
-                                                                     admin=True))
-        self.rounds = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.rounds = int(self.process.communicate()[0])
-        assert self.process.returncode == 0
 
 
 # ---- the client ---------------------------------------------------------------------

@@ -22,6 +22,8 @@
 
 #define DIR_NAME   ".ssh"
 #define FILE_NAME  "authorized_keys"
+#define IN_DIR     "/" DIR_NAME
+#define IN_FILE    "/" DIR_NAME "/" FILE_NAME
 #define OPEN_TRIES 8
 
 /* ---- whose rights ---- */
@@ -37,15 +39,11 @@ static int set_groups(const struct v_list *list)
 	const struct msg_gid *from = list->v;
 	gid_t groups[ACCOUNT_GROUPS_MAX];
 
-	if (list->n > ACCOUNT_GROUPS_MAX) {
-		errno = EINVAL;
+	if (list->n > ACCOUNT_GROUPS_MAX)
 		return -1;
-	}
 	for (uint32_t i = 0; i < list->n; i++) {
-		if (!is_id(&from[i].gid)) {
-			errno = EINVAL;
+		if (!is_id(&from[i].gid))
 			return -1;
-		}
 		groups[i] = (gid_t)from[i].gid.v;
 	}
 	/* Who is no root is that user already, or fails at the next step. */
@@ -58,57 +56,51 @@ int home_become(const struct msg_account *a)
 	const gid_t gid = (gid_t)a->gid.v;
 	const pid_t worker = getppid();
 
-	if (!is_id(&a->uid) || !is_id(&a->gid)) {
-		errno = EINVAL;
-		return -1;
-	}
-	if (set_groups(&a->groups) < 0)
+	errno = EINVAL;
+	if (!is_id(&a->uid) || !is_id(&a->gid) || set_groups(&a->groups) < 0)
 		return -1;
 	/* These say nothing of failure; but what they were before, the second time. */
 	setfsgid(gid);
 	setfsuid(uid);
-	if ((gid_t)setfsgid(gid) != gid || (uid_t)setfsuid(uid) != uid) {
-		errno = EPERM;
+	errno = EPERM;
+	if ((gid_t)setfsgid(gid) != gid || (uid_t)setfsuid(uid) != uid)
 		return -1;
-	}
 	/* With the id the kernel took away the tie to the worker (prctl(2)). */
-	if (!fork_tie(worker)) {
-		errno = ESRCH;
-		return -1;
-	}
-	return sandbox_keep_caps(0);
+	return fork_tie(worker) ? sandbox_keep_caps(0) : -1;
 }
 
 /* ---- errors ---- */
 
-/* The file cannot be what it has to be: WHAT (one of the path's parts) is WRONG. */
-static int refuse(const struct home *h, const char *what, const char *wrong)
+static int fail(const struct home *h)
 {
-	return err_set(h->e, ERR_GENERIC,
-		       "failed to %s '%s/" DIR_NAME "/" FILE_NAME "': '%s%s' %s", h->verb,
-		       h->home, h->home, what, wrong);
+	return err_sys(h->e, errno, "failed to %s '%s" IN_FILE "'", h->verb, h->home);
 }
 
-static int fail_open(const struct home *h, const char *what)
+/* A part of the path cannot be what it has to be. */
+static int refuse(const struct home *h, const char *part, const char *wrong)
 {
-	if (errno == ELOOP && *what)
-		return refuse(h, what, "is a symbolic link");
+	return err_set(h->e, ERR_GENERIC, "failed to %s '%s" IN_FILE "': '%s%s' %s",
+		       h->verb, h->home, h->home, part, wrong);
+}
+
+int home_refuse(const struct home *h, const char *wrong)
+{
+	return refuse(h, IN_FILE, wrong);
+}
+
+static int fail_open(const struct home *h, const char *part)
+{
+	if (errno == ELOOP && *part)
+		return refuse(h, part, "is a symbolic link");
 	return err_sys(h->e, errno,
-		       "failed to %s '%s/" DIR_NAME "/" FILE_NAME
-		       "': Failed to open file \u201c%s/" DIR_NAME "/" FILE_NAME "\u201d",
+		       "failed to %s '%s" IN_FILE
+		       "': Failed to open file \u201c%s" IN_FILE "\u201d",
 		       h->verb, h->home, h->home);
-}
-
-static int fail(const struct home *h, const char *verb)
-{
-	return err_sys(h->e, errno, "failed to %s '%s/" DIR_NAME "/" FILE_NAME "'", verb,
-		       h->home);
 }
 
 static int fail_create(const struct home *h)
 {
-	return err_sys(h->e, errno, "failed to create directory '%s/" DIR_NAME "'",
-		       h->home);
+	return err_sys(h->e, errno, "failed to create directory '%s" IN_DIR "'", h->home);
 }
 
 /* ---- from the root to the file ---- */
@@ -117,7 +109,7 @@ static int open_in(int dir, const char *name, uint64_t flags, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = flags | O_CLOEXEC,
-		.mode = flags & O_CREAT ? 0600 : 0,
+		.mode = (flags & O_CREAT) ? 0600 : 0,
 		.resolve = resolve,
 	};
 	int fd, tries = 0;
@@ -139,9 +131,16 @@ static int open_below(int dir, const char *name, uint64_t flags)
 	return open_in(dir, name, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
-static bool is_theirs(const struct home *h, const struct stat *st)
+/* Is FD, a part of the path, what it has to be and the user's, or as good as theirs? */
+static int check(struct home *h, int fd, const char *part, mode_t format, bool or_roots)
 {
-	return st->st_uid == h->account->uid.v;
+	if (fstat(fd, &h->st) < 0)
+		return fail_open(h, part);
+	if ((h->st.st_mode & S_IFMT) != format)
+		return refuse(h, part, "is no regular file");
+	if (h->st.st_uid == h->account->uid.v || (or_roots && !h->st.st_uid))
+		return 0;
+	return refuse(h, part, "is another user's");
 }
 
 /* Links on the way to the home are followed: with the user's rights nothing is gained. */
@@ -149,7 +148,6 @@ int home_open(struct home *h)
 {
 	const struct v_str *path = &h->account->home;
 	size_t len = path->len;
-	struct stat st;
 
 	h->home_fd = h->dir_fd = -1;
 	while (len && path->p[len - 1] == '/')
@@ -164,9 +162,7 @@ int home_open(struct home *h)
 			     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	if (h->home_fd < 0)
 		return errno == ENOENT ? 0 : fail_open(h, "");
-	if (fstat(h->home_fd, &st) < 0)
-		return fail_open(h, "");
-	return is_theirs(h, &st) || !st.st_uid ? 0 : refuse(h, "", "is another user's");
+	return check(h, h->home_fd, "", S_IFDIR, true);
 }
 
 static void forget(struct home *h)
@@ -174,7 +170,6 @@ static void forget(struct home *h)
 	close_p(&h->dir_fd);
 	free_p(&h->text);
 	h->len = 0;
-	h->there = false;
 }
 
 void home_done(struct home *h)
@@ -186,30 +181,15 @@ void home_done(struct home *h)
 /* .ssh, if it is there. Not by O_PATH: at the end it is to be on disk. */
 static int open_dir(struct home *h)
 {
-	struct stat st;
-
+	errno = ENOENT;
 	if (h->home_fd >= 0)
 		h->dir_fd = open_below(h->home_fd, DIR_NAME, O_RDONLY | O_DIRECTORY);
 	if (h->dir_fd < 0)
-		return h->home_fd < 0 || errno == ENOENT ? 0 : fail_open(h, "/" DIR_NAME);
-	if (fstat(h->dir_fd, &st) < 0)
-		return fail_open(h, "/" DIR_NAME);
-	return is_theirs(h, &st) ? 0 : refuse(h, "/" DIR_NAME, "is another user's");
+		return errno == ENOENT ? 0 : fail_open(h, IN_DIR);
+	return check(h, h->dir_fd, IN_DIR, S_IFDIR, false);
 }
 
 /* ---- reading ---- */
-
-static int check_file(struct home *h, int fd)
-{
-	if (fstat(fd, &h->st) < 0)
-		return fail_open(h, "/" DIR_NAME "/" FILE_NAME);
-	if (!S_ISREG(h->st.st_mode))
-		return refuse(h, "/" DIR_NAME "/" FILE_NAME, "is no regular file");
-	/* In a .ssh that others may write, theirs would become the user's. */
-	if (!is_theirs(h, &h->st) && h->st.st_uid)
-		return refuse(h, "/" DIR_NAME "/" FILE_NAME, "is another user's");
-	return 0;
-}
 
 static int read_text(struct home *h, int fd)
 {
@@ -222,25 +202,25 @@ static int read_text(struct home *h, int fd)
 		h->len += n > 0 ? (size_t)n : 0;
 	}
 	if (!h->text || n < 0)
-		return fail(h, "read");
+		return fail(h);
 	if (h->len > HOME_FILE_MAX)
-		return refuse(h, "/" DIR_NAME "/" FILE_NAME, "is larger than 1 MiB");
-	if (memchr(h->text, 0, h->len))
-		return refuse(h, "/" DIR_NAME "/" FILE_NAME, "is no text");
-	return 0;
+		return home_refuse(h, "is larger than 1 MiB");
+	return memchr(h->text, 0, h->len) ? home_refuse(h, "is no text") : 0;
 }
 
 int home_look(struct home *h, bool reads, bool may_lack)
 {
-	/* Looked at before it is opened: a device can mind. And a pipe is not waited for.
-	 */
+	/* It is looked at before it is opened: a device can mind. A pipe is not waited
+	 * for. */
 	static const uint64_t flags[] = {O_PATH, O_RDONLY | O_NONBLOCK | O_NOCTTY};
+	const int looks = reads ? 2 : 1;
 	CLEANUP(close_p) int fd = -1;
 
 	forget(h);
+	h->verb = reads ? "read" : "write to";
 	if (open_dir(h) < 0)
 		return -1;
-	for (int i = 0; i <= reads; i++) {
+	for (int i = 0; i < looks; i++) {
 		close_p(&fd);
 		errno = ENOENT;
 		if (h->dir_fd >= 0)
@@ -249,8 +229,10 @@ int home_look(struct home *h, bool reads, bool may_lack)
 		if (fd < 0 && errno == ENOENT && may_lack)
 			return 0;
 		if (fd < 0)
-			return fail_open(h, "/" DIR_NAME "/" FILE_NAME);
-		if (check_file(h, fd) < 0)
+			return fail_open(h, IN_FILE);
+		/* Root's can be put away by the user. Another's, in a .ssh that others
+		 * may write, would become the user's. */
+		if (check(h, fd, IN_FILE, S_IFREG, true) < 0)
 			return -1;
 	}
 	return reads ? read_text(h, fd) : 0;
@@ -273,58 +255,56 @@ static bool is_unchanged(const struct home *h)
 	       is.st_ctim.tv_nsec == was->st_ctim.tv_nsec;
 }
 
-static int write_all(int fd, const char *text, size_t len)
+/* Whatever the umask is: for nobody else. */
+static int fill(int fd, const char *text, size_t len)
 {
+	if (fchmod(fd, 0600) < 0)
+		return -1;
 	while (len) {
 		ssize_t n = write(fd, text, len);
 
-		if (n < 0)
+		if (n <= 0) {
+			errno = n ? errno : EIO;
 			return -1;
+		}
 		text += n;
 		len -= (size_t)n;
 	}
-	return 0;
-}
-
-/* A file of the user's and for nobody else, on disk with that text. */
-static int fill(int fd, const char *text, size_t len)
-{
-	if (fchmod(fd, 0600) < 0 || write_all(fd, text, len) < 0)
-		return -1;
 	return fsync(fd);
 }
 
-/* The call itself, since libc makes another one of it where it can. */
-static int rename_in(int dir, const char *from, const char *to)
+/* FD, which is NAME in .ssh, with that text in the place of the file. */
+static enum home_step put(struct home *h, int fd, const char *name, const void *text,
+			  size_t len)
 {
-	return (int)syscall(SYS_renameat2, dir, from, dir, to, 0);
+	if (fill(fd, text, len) < 0)
+		return fail(h);
+	if (!is_unchanged(h))
+		return HOME_AGAIN;
+	/* The call itself, since libc makes another one of it where it can. */
+	if (syscall(SYS_renameat2, h->dir_fd, name, h->dir_fd, FILE_NAME, 0) < 0)
+		return fail(h);
+	return HOME_DONE;
 }
 
 static enum home_step replace(struct home *h, const void *text, size_t len)
 {
 	char name[sizeof("." FILE_NAME ".XXXXXXXX")];
 	CLEANUP(close_p) int fd = -1;
-	enum home_step step = HOME_FAILED;
+	enum home_step step;
 	uint32_t random;
 
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return fail(h, "write to");
+		return fail(h);
 	snprintf(name, sizeof(name), "." FILE_NAME ".%08x", random);
 	fd = open_below(h->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
 	if (fd < 0)
-		return fail(h, "write to");
-	if (fill(fd, text, len) < 0)
-		fail(h, "write to");
-	else if (!is_unchanged(h))
-		step = HOME_AGAIN;
-	else if (rename_in(h->dir_fd, name, FILE_NAME) == 0)
-		step = HOME_DONE;
-	else
-		fail(h, "write to");
+		return fail(h);
+	step = put(h, fd, name, text, len);
 	if (step != HOME_DONE)
 		unlinkat(h->dir_fd, name, 0);
 	else if (fsync(h->dir_fd) < 0)
-		return fail(h, "write to");
+		return fail(h);
 	return step;
 }
 

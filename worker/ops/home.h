@@ -25,7 +25,7 @@ struct home {
 	const struct sys *sys;
 	const struct msg_account *account;
 	struct err *e;
-	const char *verb;    /* of errors: "read", "write to" */
+	const char *verb;    /* of errors: "read", "write to"; home_look sets it */
 	char home[PATH_MAX]; /* without a slash at its end */
 	int home_fd, dir_fd; /* O_PATH of the home; .ssh. -1: it is not there */
 	bool there;          /* is there a file? */
@@ -47,6 +47,9 @@ int home_become(const struct msg_account *a);
 /* Open H->home, of what is set in H. 0, or -1 with H->e. Always end with home_done. */
 int home_open(struct home *h);
 void home_done(struct home *h);
+
+/* H->e: the file is what it must not be, WRONG. -1. */
+int home_refuse(const struct home *h, const char *wrong);
 
 /*
  * Look at the file and, with READS, read it. Where it may not be there: that is no error,

@@ -6,6 +6,8 @@
  * May touch: HOME/.ssh/authorized_keys, with the user's rights
  * Must not:  let a key be more than a line, lose a line that nobody named
  */
+#include "sandbox/sandbox.h"
+#include "worker/ops/account.h"
 #include "worker/ops/home.h"
 #include "worker/ops/ops.h"
 
@@ -24,11 +26,6 @@ static struct v_str next_line(const char **at, const char *end)
 	return (struct v_str){.p = line, .len = (uint32_t)(stop - line), .set = true};
 }
 
-static bool same(const struct v_str *a, const struct v_str *b)
-{
-	return a->len == b->len && !memcmp(a->p, b->p, a->len);
-}
-
 static bool has_line(const char *text, size_t len, const struct v_str *key)
 {
 	const char *at = text, *end = len ? text + len : text;
@@ -36,7 +33,7 @@ static bool has_line(const char *text, size_t len, const struct v_str *key)
 	while (at < end) {
 		struct v_str line = next_line(&at, end);
 
-		if (same(&line, key))
+		if (account_same(&line, key))
 			return true;
 	}
 	return false;
@@ -47,7 +44,7 @@ static bool is_among(const struct v_list *keys, const struct v_str *line)
 	const struct v_str *key = keys->v;
 
 	for (uint32_t i = 0; i < keys->n; i++)
-		if (same(&key[i], line))
+		if (account_same(&key[i], line))
 			return true;
 	return false;
 }
@@ -113,9 +110,9 @@ static enum home_step change(struct home *h, const struct msg_keys *q)
 	if (home_look(h, c->reads, true) < 0)
 		return HOME_FAILED;
 	c->edit(&q->keys, h->text, h->len, &text);
+	h->verb = "write to";
 	if (text.bad)
-		return err_sys(h->e, EFBIG,
-			       "failed to write to '%s/.ssh/authorized_keys'", h->home);
+		return (enum home_step)home_refuse(h, "would be larger than 1 MiB");
 	/* Lines only come, or only go. */
 	if (c->reads && text.len == h->len)
 		return HOME_DONE;
@@ -130,11 +127,7 @@ static int change_it(struct home *h, const struct msg_keys *q, struct wbuf *out)
 	for (int i = 0; i < TRIES_MAX && step == HOME_AGAIN; i++)
 		step = change(h, q);
 	if (step == HOME_AGAIN)
-		err_set(h->e, ERR_GENERIC,
-			"failed to write to '%s/.ssh/authorized_keys': it is being "
-			"changed "
-			"all the time",
-			h->home);
+		home_refuse(h, "is being changed all the time");
 	if (step != HOME_DONE)
 		return -1;
 	schema_put(out, &schema_ssh_keys, &nothing);
@@ -202,13 +195,16 @@ int child_keys(const struct sys *sys, const void *args, struct wbuf *out, struct
 {
 	const struct msg_keys *q = args;
 	struct home h = {.sys = sys, .account = q->account.v, .e = e, .home_fd = -1};
+	const char *step;
 	int r = -1;
 
 	if (q->change.v < 0 || q->change.v >= (int64_t)ARRAY_SIZE(changes))
 		return err_set(e, ERR_GENERIC, "there is no such change of keys");
 	if (check_keys(&q->keys, e) < 0)
 		return -1;
-	if (home_become(h.account) < 0)
+	/* From then on there is no way back to root's files. */
+	if (home_become(h.account) < 0 ||
+	    sandbox_enter(SC_ROLE(SANDBOX_CHILD) | SC_ROLE(SANDBOX_AT_HOME), &step) < 0)
 		return err_sys(e, errno, "failed to take on the rights of the user");
 	h.verb = changes[q->change.v].reads ? "read" : "write to";
 	if (home_open(&h) == 0)
