@@ -118,32 +118,34 @@ static int check_password(struct worker *w, struct request *rq, const struct ask
 
 /* ---- keys ---- */
 
-static const struct v_list *keys_of(uint32_t op, const void *args)
+/* None of a request that names none. */
+static struct v_list keys_of(uint32_t op, const void *args)
 {
 	if (op == OP_ssh_add_authorized_keys)
-		return &((const struct msg_ssh_add *)args)->keys;
+		return ((const struct msg_ssh_add *)args)->keys;
 	if (op == OP_ssh_remove_authorized_keys)
-		return &((const struct msg_ssh_remove *)args)->keys;
-	return NULL;
+		return ((const struct msg_ssh_remove *)args)->keys;
+	return (struct v_list){0};
 }
 
 static int check_keys(struct worker *w, struct request *rq, const struct asked *q,
 		      const struct policy_answer *a, struct err *e)
 {
-	const struct v_list *keys = keys_of(rq->op, q->args);
-	const struct v_str *key = keys ? keys->v : NULL;
+	const struct v_list keys = keys_of(rq->op, q->args);
+	const struct v_str *key = keys.v;
 
 	(void)w;
 	(void)a;
-	for (uint32_t i = 0; keys && i < keys->n; i++)
+	if (keep_user(rq, q, e) < 0)
+		return -1;
+	for (uint32_t i = 0; i < keys.n; i++)
 		if (key[i].len &&
 		    (*key[i].p == '#' || memchr(key[i].p, '\n', key[i].len)))
 			return err_set(e, ERR_GENERIC,
 				       "invalid OpenSSH public key: '%.*s'",
 				       (int)key[i].len, key[i].p);
-	if (keys)
-		rq->steps->fingerprints = fingerprints_of(keys);
-	return keep_user(rq, q, e);
+	rq->steps->fingerprints = fingerprints_of(&keys);
+	return 0;
 }
 
 /* ---- the account ---- */
@@ -317,7 +319,6 @@ static enum keys_change change_of(uint32_t op, const void *args)
 
 static void start_keys(struct worker *w, struct request *rq)
 {
-	const struct v_list *keys;
 	struct msg_account account;
 	struct msg_keys what;
 	struct asked q;
@@ -326,13 +327,11 @@ static void start_keys(struct worker *w, struct request *rq)
 		steps_fail(w, rq, NULL);
 		return;
 	}
-	keys = keys_of(rq->op, q.args);
 	what = (struct msg_keys){
 		.change = V_INT(change_of(rq->op, q.args)),
 		.account = {.v = &account, .set = true},
+		.keys = keys_of(rq->op, q.args),
 	};
-	if (keys)
-		what.keys = *keys;
 	/* Its result is the request's, and may be many frames. */
 	rq->through = rq->op == OP_ssh_get_authorized_keys;
 	request_part(w, rq, OP_keys, &what);

@@ -27,7 +27,8 @@ static struct v_str blob_of(const struct v_str *key)
 	for (const char *at = p; at < end; at++) {
 		quoted ^= *at == '"' && (at == p || at[-1] != '\\');
 		if (quoted || (at > p && at[-1] != ' ' && at[-1] != '\t') ||
-		    (size_t)(end - at) < strlen(BLOB) || memcmp(at, BLOB, strlen(BLOB)))
+		    (size_t)(end - at) < strlen(BLOB) ||
+		    memcmp(at, BLOB, strlen(BLOB)) != 0)
 			continue;
 		for (p = at; at < end && *at != ' ' && *at != '\t';)
 			at++;

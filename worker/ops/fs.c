@@ -46,7 +46,7 @@ static bool is_wanted(uint32_t op, const struct superblock *sb, const struct sb_
 		.point = v_str(m->point),
 		.type = v_str(sb->type),
 	};
-	struct msg_fs_may may;
+	struct msg_fs_may may = {0};
 	struct talk_question q = {
 		.asks = &schema_fs_found,
 		.question = &found,
