@@ -15,7 +15,6 @@
 #define POSTERN_TESTS_INSPECT_H
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,6 +25,7 @@
 
 #include "inspector/inspector.h"
 #include "tests/lib/calls.h"
+#include "tests/lib/rmtree.h"
 
 struct fixture {
 	struct inspector in;
@@ -55,22 +55,13 @@ static inline int set_up(void **state)
 	return 0;
 }
 
-static inline int remove_one(const char *path, const struct stat *st, int type,
-			     struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static inline int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
 	wbuf_free(&f->result);
 	sys_done(&f->in.sys);
-	return nftw(f->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return rmtree(f->root);
 }
 
 /* ---- files: paths are relative to the root ---- */

@@ -8,7 +8,6 @@
  */
 #include "tests/lib/opchild.h"
 
-#include <ftw.h>
 #include <linux/rtc.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -16,6 +15,7 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "tests/lib/rmtree.h"
 #include "tests/lib/tree.h"
 
 #define S  INT64_C(1000000000)
@@ -170,12 +170,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -183,7 +177,7 @@ static int tear_down(void **state)
 	sys_done(&f->sys);
 	opchild_free(f->child);
 	munmap(clocks, sizeof(*clocks));
-	return nftw(f->dir, drop, 8, FTW_DEPTH | FTW_PHYS);
+	return rmtree(f->dir);
 }
 
 static void put(const struct fixture *f, const char *tree)

@@ -7,7 +7,6 @@
  * Must not:  freeze, thaw or trim anything
  */
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +19,7 @@
 
 #include "ipc/launch.h"
 #include "tests/lib/mounts.h"
+#include "tests/lib/rmtree.h"
 #include "tests/lib/tree.h"
 #include "worker/fork.h"
 #include "worker/ops/ops.h"
@@ -53,12 +53,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -66,7 +60,7 @@ static int tear_down(void **state)
 	sys_done(&f->sys);
 	munmap(fake.log, 256);
 	free(f);
-	return nftw(fake.root, drop, 8, FTW_DEPTH | FTW_PHYS);
+	return rmtree(fake.root);
 }
 
 static void put(const struct fixture *f, const char *tree)

@@ -7,7 +7,6 @@
  * Must not:  run a hook
  */
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <cmocka.h>
 
 #include "ipc/frame.h"
+#include "tests/lib/rmtree.h"
 #include "worker/ops/ops.h"
 
 /* Beside the root's own folders, so that every folder above is root's alone. */
@@ -44,16 +44,10 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	int r = nftw(f->dir, drop, 8, FTW_DEPTH | FTW_PHYS);
+	int r = rmtree(f->dir);
 
 	sys_done(&f->sys);
 	free(f);

@@ -8,10 +8,10 @@
  */
 #include "tests/lib/opchild.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "tests/lib/rmtree.h"
 #include "tests/lib/tree.h"
 
 #define CPU_DIR    "sys/devices/system/cpu"
@@ -41,19 +41,13 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
 	sys_done(&f->sys);
 	opchild_free(f->child);
-	return nftw(f->dir, drop, 8, FTW_DEPTH | FTW_PHYS);
+	return rmtree(f->dir);
 }
 
 /* ---- files ---- */

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/keyrun.h"
+#include "tests/lib/rmtree.h"
 #include "worker/ops/account.h"
 #include "worker/ops/home.h"
 
@@ -106,16 +107,10 @@ static void link_to(const struct fixture *f, const char *target, const char *pat
 	own(f, path, user());
 }
 
-static int drop_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static void drop(const struct fixture *f, const char *path)
 {
 	chmod(at(f, DIR), 0700);
-	assert_int_equal(nftw(at(f, path), drop_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(rmtree(at(f, path)), 0);
 }
 
 static int set_up(void **state)

@@ -7,7 +7,6 @@
  * Must not:  depend on the machine
  */
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/mounts.h"
+#include "tests/lib/rmtree.h"
 #include "tests/lib/tree.h"
 #include "worker/ops/reach.h"
 #include "worker/ops/superblocks.h"
@@ -42,12 +42,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -55,7 +49,7 @@ static int tear_down(void **state)
 	superblocks_done(&f->all);
 	sys_done(&f->sys);
 	free(f);
-	return nftw(fake.root, drop, 8, FTW_DEPTH | FTW_PHYS);
+	return rmtree(fake.root);
 }
 
 static void put(const struct fixture *f, const char *tree)

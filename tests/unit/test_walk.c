@@ -7,7 +7,6 @@
  * Must not:  leave it behind
  */
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/rmtree.h"
 #include "worker/ops/walk.h"
 
 /* Beside the root's own folders, so that every folder above is root's alone. */
@@ -67,16 +67,10 @@ static int setup(void **state)
 	return 0;
 }
 
-static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	int r = nftw(f->dir, drop, 8, FTW_DEPTH | FTW_PHYS);
+	int r = rmtree(f->dir);
 
 	walk_done(&f->w);
 	sys_done(&f->sys);
