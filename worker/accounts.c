@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "worker/fingerprint.h"
@@ -72,26 +73,30 @@ static int check_text(const struct msg_set_password *q, bool empty, struct err *
 	return 0;
 }
 
-/* Into a pipe, so that no memory of ours holds it any more. */
+/* Into a pipe, so that no memory of ours holds it any more: a line for chpasswd(8). */
 static int put_away(struct request *rq, const struct msg_set_password *q)
 {
-	char line[USER_MAX + PASSWORD_MAX + 3];
 	CLEANUP(close_p) int out = -1;
-	int pair[2], len;
-	bool good;
+	char *const password = (char *)(uintptr_t)q->password.p;
+	char colon = ':', end = '\n';
+	const struct iovec line[] = {
+		{rq->steps->user, strlen(rq->steps->user)},
+		{&colon, 1},
+		{password, q->password.len},
+		{&end, 1},
+	};
+	int pair[2];
+	ssize_t n;
 
 	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -1;
 	rq->steps->secret = pair[0];
 	out = pair[1];
-	len = snprintf(line, sizeof(line), "%s:%.*s\n", rq->steps->user,
-		       (int)q->password.len, q->password.len ? q->password.p : "");
-	good = write(out, line, (size_t)len) == len;
-	explicit_bzero(line, sizeof(line));
+	n = writev(out, line, ARRAY_SIZE(line));
 	/* Only its length is asked for when the rest is decided. */
 	if (q->password.len)
-		memset((char *)(uintptr_t)q->password.p, '*', q->password.len);
-	return good ? 0 : -1;
+		memset(password, '*', q->password.len);
+	return n == (ssize_t)(line[0].iov_len + q->password.len + 2) ? 0 : -1;
 }
 
 static bool may_be_empty(const struct worker *w, const struct policy_answer *a)
