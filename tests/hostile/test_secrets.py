@@ -17,7 +17,7 @@ import time
 
 import tap
 from agent import VARIANT, Agent, comm, descendants, wait_until
-from memory import Needles, memory, random_text
+from memory import Needles, is_ours, memory, random_text
 
 LENGTHS = (8, 200, 3000, 70000)
 
@@ -64,14 +64,17 @@ class Watched(Agent):
         self.needles.add(coded)
         return text, coded
 
+    def hits(self):
+        return [hit for hit in found(self, self.needles) if is_ours(hit[0])]
+
     def check(self, what):
         """The reply comes a moment before its sender has cleaned up; no later message may
         be needed for that, so none is sent."""
-        hits = found(self, self.needles)
+        hits = self.hits()
         for _ in range(3):
             if hits:
                 time.sleep(0.2)
-                hits = found(self, self.needles)
+                hits = self.hits()
         assert not hits, f"{what}: {hits!r:.1500}"
 
     def password(self, length):

@@ -16,7 +16,7 @@ import guard
 import scratch
 import tap
 from agent import children, comm, descendants, wait_until
-from memory import Needles, memory, random_text
+from memory import Needles, is_ours, memory, random_text
 from ownroot import OwnRoot
 
 USERS = {"alice": 1000, "bob": 1001, "web-1": 1002, "daemon": 2}
@@ -241,7 +241,7 @@ SHELL_TOOLS = ("/bin/sh", "/usr/bin/tr", "/usr/bin/sleep")
 
 
 def found_in(pid, needles):
-    return [name for name, content in memory(pid) if needles.found(content)]
+    return [name for name, content in memory(pid) if is_ours(name) and needles.found(content)]
 
 
 def test_a_password_is_nowhere():
