@@ -13,6 +13,8 @@ LIBVIRT     libvirtd runs and holds the channel: vm.ask, vm.virsh, vm.domain
 RAW         libvirtd is stopped, the channel's socket is the case's own: vm.client()
 full=True   takes minutes: only `make check-vm-full` runs it
 boots=True  is about the boot: begins while the guest still does
+off=True    leaves the guest off: the runner boots it again, from the same disks
+sleeps=True the guest sleeps: it is one that can be woken (Machine.start_guest)
 
 Inside looks vm.shell() either way. note(TEXT) is shown on the case's line.
 """
@@ -38,6 +40,8 @@ class Case:
     limit: int = LIMIT
     full: bool = False
     boots: bool = False
+    off: bool = False
+    sleeps: bool = False
 
 
 def case(name, by, **wanted):

@@ -31,6 +31,7 @@ DISKS = ["root", "xfs", "btrfs", "scsi1", "scsi2", "scsi3", "sata", "usb", "nvme
 # What would only wait, or write, at boot.
 MASKED = """apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
     e2scrub_reap.service fstrim.timer serial-getty@ttyS0.service ldconfig.service
+    ssh.service ssh.socket
     systemd-firstboot.service systemd-hwdb-update.service
     nvmf-autoconnect.service systemd-journal-catalog-update.service
     systemd-machine-id-commit.service systemd-network-generator.service
@@ -120,7 +121,8 @@ def fetch_kernel(kernel, folder, log):
 
 def unpack_kernel(bzimage, path):
     """The ELF file in a bzImage: an emulated processor needs seconds to unpack it at each
-    boot. Where its fields are: Documentation/x86/boot.rst of Linux."""
+    boot. The packed one is for a guest that is to sleep (machine.py). Where its fields are:
+    Documentation/x86/boot.rst of Linux."""
     with open(bzimage, "rb") as f:
         data = f.read()
     begin, length = struct.unpack_from("<II", data, 0x248)  # payload_offset, _length
@@ -198,7 +200,8 @@ def make_base(kernel, log):
     tree = fetch_kernel(kernel, f"{work}/kernel", log)
     make_root(tree, f"{work}/tree", f"{work}/root.raw", log)
     make_initrd(tree, f"{work}/initrd", f"{work}/initrd.cpio")
-    unpack_kernel(glob.glob(f"{tree}/boot/vmlinuz-*")[0], f"{work}/vmlinux")
+    shutil.copy(glob.glob(f"{tree}/boot/vmlinuz-*")[0], f"{work}/vmlinuz")
+    unpack_kernel(f"{work}/vmlinuz", f"{work}/vmlinux")
     make_disks(work, log)
     for part in ("kernel", "tree", "initrd"):
         shutil.rmtree(f"{work}/{part}")

@@ -77,16 +77,20 @@ done 2>/dev/null"""
 DOMAIN = f"""
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{NAME}</name>
+  <maxMemory slots='2' unit='MiB'>1536</maxMemory>
   <memory unit='MiB'>768</memory>
-  <vcpu>2</vcpu>
+  <vcpu current='2'>3</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>{{base}}/vmlinux</kernel>
+    <kernel>{{base}}/{{kernel}}</kernel>
     <initrd>{{build}}/initrd</initrd>
     <cmdline>{KERNEL_LINE}</cmdline>
   </os>
   <features><acpi/></features>
-  <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>Nehalem</model></cpu>
+  <cpu mode='custom' match='exact' check='none'>
+    <model fallback='forbid'>Nehalem</model>
+    <numa><cell id='0' cpus='0-2' memory='768' unit='MiB'/></numa>
+  </cpu>
   <on_poweroff>destroy</on_poweroff>
   <on_reboot>restart</on_reboot>
   <on_crash>destroy</on_crash>
@@ -94,7 +98,9 @@ DOMAIN = f"""
   <devices>
     {{disks}}
     <controller type='scsi' index='0' model='virtio-scsi'/>
-    <serial type='file'><source path='{{logs}}/console.log'/><target port='0'/></serial>
+    <serial type='file'>
+      <source path='{{logs}}/console.log' append='on'/><target port='0'/>
+    </serial>
     <serial type='unix'>
       <source mode='bind' path='{{dir}}/shell'/><target port='1'/>
     </serial>
@@ -171,6 +177,7 @@ class Machine:
         self.channel_path = os.path.join(self.dir, "channel")
         self.uri = f"qemu+unix:///system?socket={self.dir}/run/libvirt-sock"
         self.keeper = self.libvirtd = None
+        self.overlays = None
         self.started = None
 
     def __enter__(self):
@@ -234,11 +241,16 @@ class Machine:
         self.libvirtd.wait(30)
         self.libvirtd = None
 
-    def start_guest(self):
-        overlays = image.make_overlays(self.dir)
+    def start_guest(self, wakes=False):
+        """Boot it: from fresh disks, and from then on from what it has made of them.
+
+        WAKES: one that can be woken from sleep. When QEMU wakes a guest it writes an ELF
+        kernel's segments to where they were at the boot, over those of the one that runs.
+        """
+        self.overlays = self.overlays or image.make_overlays(self.dir)
         disks, extra = [], EXTRA.split()
         for disk in HARDWARE:
-            path = overlays[disk.name]
+            path = self.overlays[disk.name]
             if disk.dev:
                 address = ADDRESS.format(disk.target, disk.unit) \
                     if disk.bus_type in ("scsi", "sata") else ""
@@ -246,12 +258,19 @@ class Machine:
                                          serial=disk.serial, address=address))
             else:
                 extra += ["-drive", f"if=none,id={disk.name},file={path},cache=unsafe"]
-        text = DOMAIN.format(base=image.BASE, build=image.BUILD, logs=LOGS, dir=self.dir,
+        text = DOMAIN.format(base=image.BASE, kernel="vmlinuz" if wakes else "vmlinux",
+                             build=image.BUILD, logs=LOGS, dir=self.dir,
                              disks="\n    ".join(disks),
                              extra="".join(f"<qemu:arg value='{a}'/>" for a in extra))
         self.started = time.monotonic()
         with contextlib.closing(libvirt.open(self.uri)) as connection:
             connection.createXML(text)
+
+    def end_guest(self):
+        """Pull the plug, if it is not off anyway."""
+        with contextlib.closing(libvirt.open(self.uri)) as connection:
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.lookupByName(NAME).destroy()
 
     def guest(self, agent):
         return Guest(self, agent)
@@ -283,7 +302,7 @@ class Guest:
         self.machine = machine
         self._shell = None
         self._connection = None
-        self._nonce = itertools.count(time.monotonic_ns())
+        self._nonce = itertools.count()
 
     # -- from outside: libvirt
 
@@ -342,8 +361,12 @@ class Guest:
         return time.monotonic() - start
 
     def reached(self, timeout=20):
-        """Wait until libvirt gets a ping answered; what by."""
+        """Wait until libvirt, or without it a client, gets a ping answered; what by."""
         answers = []
+        if not self.machine.libvirtd:
+            with self.client() as client:
+                client.reset(timeout)
+                return client.call("guest-ping", timeout)["return"]
 
         def try_once():
             try:
@@ -352,6 +375,19 @@ class Guest:
                 time.sleep(0.2)
             return answers
         return wait_until(try_once, "an answer to guest-ping", timeout)[0]
+
+    def is_off(self):
+        """Has the guest powered off?"""
+        try:
+            return self.domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
+        except libvirt.libvirtError:
+            return True  # it goes with its QEMU
+
+    @staticmethod
+    def console():
+        """What all boots so far have written to the first serial port."""
+        with open(f"{LOGS}/console.log", encoding="utf-8", errors="replace") as f:
+            return f.read()
 
     @contextlib.contextmanager
     def states_seen(self):
@@ -400,7 +436,7 @@ class Guest:
         if not self._shell:
             self._shell = socket.socket(socket.AF_UNIX)
             self._shell.connect(self.machine.shell_path)
-        nonce = str(next(self._nonce))
+        nonce = f"{os.getpid()}.{next(self._nonce)}"  # each case is a process
         text = base64.b64encode(command.encode()).decode()
         self._shell.sendall(f"{nonce} {timeout} {text}\n".encode())
         self._shell.settimeout(timeout + 10)
@@ -417,7 +453,7 @@ class Guest:
                 continue
             got = rest
             words = line.split()
-            if words and words[0].decode(errors="replace") == nonce:
+            if words and words[0].decode(errors="replace") == f"={nonce}":
                 return int(words[1]), base64.b64decode(b"".join(words[2:]))
 
     def has_booted(self, timeout=150):
@@ -515,7 +551,8 @@ class Guest:
         self.thaw()
         if not self.agent.reference:
             self._run_inside(f"rm -f {BLOCK_LIST}", 10)
-        self._run_inside("rm -rf /etc/postern; mv /run/qemu-ga.conf /etc/qemu; "
+        self._run_inside("rm -rf /etc/postern /run/postern/policy.conf; "
+                         "mv /run/qemu-ga.conf /etc/qemu; "
                          "for g in /sys/fs/cgroup/system.slice/*/postern-spawner@*; do "
                          "echo 1 >$g/cgroup.kill; done; "
                          f"systemctl kill --kill-whom=all -s KILL {unit}; sleep 0.5; "
@@ -534,7 +571,7 @@ class Guest:
         self.answers()
 
     def save_journal(self):
-        _status, packed = self._run_inside("journalctl -b -o short-precise | tail -n 5000 | "
+        _status, packed = self._run_inside("journalctl -o short-precise | tail -n 9000 | "
                                            "gzip", 30)
         with open(f"{LOGS}/journal.log", "wb") as f:
             f.write(gzip.decompress(packed))

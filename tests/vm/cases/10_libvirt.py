@@ -39,6 +39,18 @@ def _(vm):
     assert not commands["guest-exec"]["enabled"]
 
 
+@case("guest-info under legacy: whatever Linux has is enabled", LIBVIRT)
+def _(vm):
+    with vm.profile("legacy"):
+        commands = {c["name"]: c["enabled"] for c in vm.ask("guest-info")["supported_commands"]}
+        if not vm.agent.reference:
+            vm.shell("pgrep -f postern-spawner")  # some of them are programs
+    commands.pop("guest-get-devices", None)  # of Windows
+    off = {name for name, enabled in commands.items() if not enabled}
+    assert not off, off
+    assert len(commands) == (41 if vm.agent.reference else 43), commands
+
+
 @case("guest-get-time is the time inside", LIBVIRT)
 def _(vm):
     before = int(vm.shell("date +%s%N"))
