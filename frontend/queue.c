@@ -231,6 +231,7 @@ static void reply_refused(struct frontend *f, const struct item *it)
 		reply_error(f, it, it->error);
 	else
 		reply_error(f, it, &e);
+	explicit_bzero(&e, sizeof(e)); /* it may quote the request */
 }
 
 int queue_reply(struct frontend *f, struct frame *frame)

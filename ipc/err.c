@@ -53,6 +53,7 @@ static void fill(struct err *e, enum err_class cls, int errnum, const char *fmt,
 	e->cls = cls;
 	e->errnum = errnum;
 	join(e, text, tail);
+	explicit_bzero(text, sizeof(text)); /* it may quote a request */
 }
 
 void err_fill(struct err *e, enum err_class cls, const char *fmt, ...)

@@ -101,8 +101,8 @@ static int receive(struct peer *p)
 		p->greeted = true;
 	else
 		r = finish(p, FRAME_INVALID);
-	/* What comes next may be short, or never come. Replies hold no such secret. */
-	if (f.type == FRAME_REQUEST)
+	/* What comes next may be short, or never come. An error may quote a request. */
+	if (f.type == FRAME_REQUEST || (f.type == FRAME_REPLY && f.flags & FRAME_ERROR))
 		explicit_bzero(p->buf, FRAME_HEAD + f.len);
 	frame_close_fds(&f);
 	return r;

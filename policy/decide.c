@@ -93,6 +93,18 @@ static void weigh(const struct policy *p, const struct policy_question *q, uint3
 	a->reason = key_row(p->constraints[a->failed].key)->reason;
 }
 
+/* By the tightest limit of all that match, an allow is none: it would go too far. */
+static void limit(const struct policy *p, const struct policy_question *q,
+		  struct policy_answer *a)
+{
+	enum key key;
+
+	if (!a->allowed || !q->object || object_within(p, a, q->op, q->object, &key))
+		return;
+	a->allowed = false;
+	a->reason = key_row(key)->reason;
+}
+
 static void decide_set(const struct policy *p, const struct policy_question *q,
 		       enum image_set set, struct policy_answer *a)
 {
@@ -114,6 +126,7 @@ static void decide_set(const struct policy *p, const struct policy_question *q,
 			return;
 		}
 	}
+	limit(p, q, a);
 }
 
 void policy_decide(const struct policy *p, const struct policy_question *q,

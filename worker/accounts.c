@@ -182,22 +182,28 @@ static void fail_unknown(struct worker *w, struct request *rq)
 	request_fail(w, rq, &e);
 }
 
+static void fail_getent(struct worker *w, struct request *rq)
+{
+	struct err e;
+
+	err_set(&e, ERR_GENERIC, "failed to lookup user '%s': getent has failed",
+		rq->steps->user);
+	request_fail(w, rq, &e);
+}
+
 /* getent(1): one or more keys could not be found. */
 #define GETENT_UNKNOWN 2
 
 static void take_passwd(struct worker *w, struct request *rq, const struct outcome *o)
 {
 	struct steps *s = rq->steps;
-	struct err e;
 
 	if (o->ended->exitcode.set && o->ended->exitcode.v == GETENT_UNKNOWN) {
 		fail_unknown(w, rq);
 		return;
 	}
 	if (!step_went_well(o) || !s->text) {
-		err_set(&e, ERR_GENERIC, "failed to lookup user '%s': getent has failed",
-			s->user);
-		request_fail(w, rq, &e);
+		fail_getent(w, rq);
 		return;
 	}
 	s->passwd = TAKE_PTR(s->text);
@@ -211,11 +217,21 @@ static void ask_groups(struct worker *w, struct request *rq)
 	steps_run(w, rq, argv, RUN_CAPTURED);
 }
 
-/* Where getent knows no such thing the account has no rights by further groups. */
+/*
+ * Where getent knows no such thing the account has no rights by further groups. What was
+ * cut, or never came, does not say that.
+ */
 static void take_groups(struct worker *w, struct request *rq, const struct outcome *o)
 {
-	if (step_went_well(o))
-		rq->steps->groups = TAKE_PTR(rq->steps->text);
+	struct steps *s = rq->steps;
+	bool good = step_went_well(o);
+
+	if (good ? !s->text : !o->ended->exitcode.set || o->ended->timed_out.v) {
+		fail_getent(w, rq);
+		return;
+	}
+	if (good)
+		s->groups = TAKE_PTR(s->text);
 	steps_next(w, rq);
 }
 
@@ -294,7 +310,7 @@ static void take_chpasswd(struct worker *w, struct request *rq, const struct out
 		steps_next(w, rq);
 		return;
 	}
-	if (o->ended->signal.set)
+	if (o->ended->signal.set || o->ended->timed_out.v)
 		err_set(&e, ERR_GENERIC, "child process has terminated abnormally");
 	else
 		err_set(&e, ERR_GENERIC,

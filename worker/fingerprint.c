@@ -39,19 +39,20 @@ static struct v_str blob_of(const struct v_str *key)
 
 static void put_digest(struct wbuf *out, const struct v_str *blob)
 {
-	CLEANUP(free_p) uint8_t *bytes = malloc(BASE64_OUT_MAX(blob->len));
+	/* What it grew by is wiped when it goes (ipc/wire.h). */
+	CLEANUP(wbuf_free) struct wbuf key = wbuf_growing(BASE64_OUT_MAX(blob->len));
 	struct base64 state = {0};
 	uint8_t digest[SHA256_LEN], text[64];
 	struct wbuf quoted = wbuf_fixed(text, sizeof(text));
-	size_t len;
+	size_t len = 0;
 
-	len = bytes ? base64_decode(&state, (const uint8_t *)blob->p, blob->len, bytes)
-		    : 0;
+	if (wbuf_room(&key, BASE64_OUT_MAX(blob->len)))
+		len = base64_decode(&state, (const uint8_t *)blob->p, blob->len, key.p);
 	if (!len || state.invalid) {
 		wbuf_text(out, "invalid");
 		return;
 	}
-	sha256(bytes, len, digest);
+	sha256(key.p, len, digest);
 	jsonw_b64(&quoted, digest, sizeof(digest));
 	/* Without the quotes, and the one '=' that the length of a digest brings. */
 	wbuf_text(out, "SHA256:");

@@ -104,10 +104,15 @@ static void run_shutdown(struct worker *w, struct request *rq)
 }
 
 static void fail_program(struct worker *w, struct request *rq, const char *what,
-			 const struct msg_ended *end)
+			 const struct outcome *o)
 {
+	const struct msg_ended *end = o->ended;
 	struct err e;
 
+	if (!end) { /* it did not even begin */
+		steps_fail(w, rq, o->part);
+		return;
+	}
 	if (end->signal.set || end->timed_out.v)
 		err_set(&e, ERR_GENERIC, "child process has terminated abnormally");
 	else
@@ -124,7 +129,7 @@ static void shutdown_ended(struct worker *w, struct request *rq, const struct ou
 	else if (rq->steps->force)
 		steps_next(w, rq);
 	else
-		fail_program(w, rq, "shutdown", o->ended);
+		fail_program(w, rq, "shutdown", o);
 }
 
 static void force(struct worker *w, struct request *rq)
@@ -207,7 +212,7 @@ static void systemctl_ended(struct worker *w, struct request *rq, const struct o
 	else if (rq->steps->force && rq->op != OP_suspend_hybrid)
 		steps_next(w, rq);
 	else
-		fail_program(w, rq, "suspend", o->ended);
+		fail_program(w, rq, "suspend", o);
 }
 
 static void write_state(struct worker *w, struct request *rq)

@@ -249,12 +249,15 @@ void programs_again(struct worker *w)
 
 /* ---- its result ---- */
 
+/* One word about a program: FRAME_END, FRAME_FORGET. */
+static void tell(struct worker *w, uint16_t type, int64_t pid)
+{
+	peer_send(&w->spawner, &(struct frame){.type = type, .request = (uint32_t)pid});
+}
+
 static void forget(struct worker *w, struct program *p)
 {
-	peer_send(&w->spawner, &(struct frame){
-				       .type = FRAME_FORGET,
-				       .request = (uint32_t)p->pid,
-			       });
+	tell(w, FRAME_FORGET, p->pid);
 	*p = (struct program){0};
 }
 
@@ -328,6 +331,19 @@ static int told(struct worker *w, struct request *rq, const struct frame *f)
 	return 0;
 }
 
+/* It runs, but its request ended at its deadline, as one that failed: so it ends too. */
+static int too_late(struct worker *w, const struct frame *f)
+{
+	struct rbuf r = rbuf_of(f->body, f->len);
+	struct arena none = {0};
+	struct msg_spawned got;
+
+	if (f->op == OP_exec && !(f->flags & FRAME_ERROR) &&
+	    schema_get(&r, &schema_spawned, &none, &got) == 0)
+		tell(w, FRAME_END, got.pid.v);
+	return 0;
+}
+
 static int reply(struct worker *w, const struct frame *f)
 {
 	if (hooks_reply(w, f) || steps_reply(w, f))
@@ -344,7 +360,7 @@ static int reply(struct worker *w, const struct frame *f)
 		}
 		return rq->op == OP_exec ? started(w, rq, f) : told(w, rq, f);
 	}
-	return 0; /* too late: it ended at its deadline */
+	return too_late(w, f);
 }
 
 static int ended(struct worker *w, const struct frame *f)
@@ -359,6 +375,8 @@ static int ended(struct worker *w, const struct frame *f)
 	if (hooks_ended(w, &end) || steps_ended(w, &end))
 		return 0;
 	p = find(w, end.pid.v);
+	if (!p) /* nobody will fetch what it leaves */
+		tell(w, FRAME_FORGET, end.pid.v);
 	if (!p || p->ended)
 		return 0;
 	p->ended = true;

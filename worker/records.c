@@ -105,13 +105,16 @@ static void put_args(struct msg_audit *r, const struct op *op, const struct rbuf
 static bool is_repeated(const struct worker *w, const struct asked *q,
 			const struct verdict *v)
 {
-	return v->reason == REASON_FROZEN && w->state->refused[q->number] > 1;
+	return v->reason == REASON_FROZEN && !q->object &&
+	       w->state->refused[q->number] > 1;
 }
 
 static bool is_first_frozen(struct worker *w, const struct asked *q,
 			    const struct verdict *v)
 {
-	return v->reason == REASON_FROZEN && ++w->state->refused[q->number] == 1;
+	/* Of what was under way when the freeze began there is not much. */
+	return v->reason == REASON_FROZEN &&
+	       (q->object || ++w->state->refused[q->number] == 1);
 }
 
 static void put_file(struct msg_audit *r, const struct asked *q)

@@ -156,10 +156,18 @@ static void send_fragment(struct worker *w, const struct request *rq,
 		peer_send(&w->frontend, &out);
 }
 
+/* Of one that takes many steps the limit is that of them all. */
+static uint64_t deadline_of(const struct request *rq)
+{
+	return (rq->steps ? rq->began_usec / 1000 : now_ms()) + rq->limit_ms;
+}
+
 void request_part(struct worker *w, struct request *rq, uint32_t part, const void *args)
 {
 	rq->part = part;
 	rq->deadline_ms = now_ms() + limit_ms(part);
+	if (rq->deadline_ms > deadline_of(rq))
+		rq->deadline_ms = deadline_of(rq);
 	requests_arm(w);
 	child_start(w, rq, args);
 }
@@ -170,7 +178,7 @@ void request_part_drop(struct worker *w, struct request *rq)
 		child_forget(rq->child);
 	rq->child = NULL;
 	rq->part = OP_NONE;
-	rq->deadline_ms = now_ms() + rq->limit_ms;
+	rq->deadline_ms = deadline_of(rq);
 	requests_arm(w);
 }
 
@@ -241,6 +249,7 @@ static void send_error(struct worker *w, struct request *rq, const struct err *e
 			      .body = body.p,
 			      .len = (uint32_t)body.len,
 		      });
+	explicit_bzero(buf, sizeof(buf)); /* it may quote the request */
 }
 
 void request_fail(struct worker *w, struct request *rq, const struct err *e)

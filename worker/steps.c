@@ -61,11 +61,10 @@ void steps_start(struct worker *w, struct request *rq, const struct asked *q,
 		return;
 	}
 	*rq->steps = (struct steps){.plan = plans[rq->op], .secret = -1};
-	if (rq->steps->plan->check(w, rq, q, a, &e) < 0) {
-		request_fail(w, rq, &e);
-		return;
-	}
 	/* steps_begin goes on. */
+	if (rq->steps->plan->check(w, rq, q, a, &e) < 0)
+		request_fail(w, rq, &e);
+	explicit_bzero(&e, sizeof(e)); /* it may quote a key */
 }
 
 void steps_begin(struct worker *w)
@@ -271,14 +270,19 @@ static void over(struct worker *w, struct request *rq, const struct msg_ended *e
 {
 	forget(w, rq->steps->pid);
 	rq->steps->pid = 0;
-	rq->steps->runs = false;
 	rq->steps->at->over(w, rq, &(struct outcome){.ended = end});
 }
 
+/* By force, what cannot be run is passed over like what fails. */
 static void fail_start(struct worker *w, struct request *rq, const struct frame *f)
 {
+	const struct outcome o = {.part = f->flags & FRAME_ERROR ? f : NULL};
+
 	rq->steps->runs = false;
-	steps_fail(w, rq, f->flags & FRAME_ERROR ? f : NULL);
+	if (rq->steps->force)
+		rq->steps->at->over(w, rq, &o);
+	else
+		steps_fail(w, rq, o.part);
 }
 
 static void started(struct worker *w, struct request *rq, const struct frame *f)
@@ -351,6 +355,7 @@ bool steps_ended(struct worker *w, const struct msg_ended *end)
 
 	if (!rq)
 		return false;
+	rq->steps->runs = false;
 	if (rq->steps->captures && !end->timed_out.v) {
 		schema_put(&body, &schema_exec_status,
 			   &(struct msg_exec_status){.pid = end->pid});

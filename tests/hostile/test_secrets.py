@@ -188,6 +188,34 @@ def test_keys():
                 a.check((command, length))
 
 
+def test_keys_that_are_none():
+    """The error quotes such a key."""
+    with Watched() as a, a.client() as c:
+        for length in LENGTHS[1:3]:
+            for make in (lambda s: "#" + s, lambda s: "ssh-rsa " + s + "\n", lambda s: "\n" + s):
+                for command in ("add", "remove"):
+                    key = make(a.secret(length)[0].decode())
+                    c.send(json.dumps({"execute": f"guest-ssh-{command}-authorized-keys",
+                                       "arguments": {"username": "nobody-such",
+                                                     "keys": [key]}}).encode())
+                    errors(c, 1)
+                    a.check((command, length))
+
+
+def test_keys_with_a_fingerprint():
+    """What was decoded for it is gone as well."""
+    with Watched() as a, a.client() as c:
+        for length in LENGTHS[1:3]:
+            raw = b"\0\0\0\x0bssh-ed25519" + a.secret(length)[0]
+            coded = base64.b64encode(raw)
+            a.needles.add(coded[28:])
+            c.send(json.dumps({"execute": "guest-ssh-add-authorized-keys", "arguments": {
+                "username": "nobody-such",
+                "keys": [f"ssh-ed25519 {coded.decode()} a@b"]}}).encode())
+            errors(c, 1)
+            a.check(length)
+
+
 # ---- requests with something wrong -------------------------------------------------------
 
 BAD_ARGUMENTS = [

@@ -187,6 +187,32 @@ empty = yes
         assert s.hash("alice") == ""
 
 
+def test_an_empty_one_where_the_rule_of_another_account_says_so():
+    """That rule's words are not for who is allowed by another one."""
+    with setting() as s:
+        a = s.agent("""
+[rule "people"]
+effect = allow
+command = @password
+uid-min = 1000
+empty = yes
+
+[rule "root"]
+effect = allow
+command = @password
+user = root
+""")
+        with a.client() as c:
+            refused(set_password(c, "root", "", True), "these arguments are not allowed")
+            assert s.hash("root") == "*"
+            assert set_password(c, "root", HASH, True) == OK
+            assert set_password(c, "alice", "", True) == OK
+            assert (s.hash("root"), s.hash("alice")) == (HASH, "")
+        a.wait_record(lambda r: r.get("POSTERN_EVENT") == "complete")
+        first = [r for r in a.records() if r.get("POSTERN_EVENT") == "decision"][0]
+        assert (first["POSTERN_DECISION"], first["POSTERN_REASON"]) == ("deny", "size"), first
+
+
 def test_rules_for_passwords():
     with setting() as s:
         a = s.agent("""
@@ -211,6 +237,48 @@ crypted = only
                      and '"daemon"' in r.get("POSTERN_ARGS", "")]
         assert [(r["POSTERN_DECISION"], r["POSTERN_REASON"]) for r in by_number] \
             == [("deny", "user")], by_number
+
+
+def test_a_number_that_is_denied():
+    """By the number of the account that is found, whatever its name is."""
+    with setting() as s, s.agent("""
+[rule "all"]
+effect = allow
+command = @password ; @ssh-keys
+
+[rule "not these"]
+effect = deny
+command = @password ; @ssh-keys
+uid-min = 1001
+""").client() as c:
+        for user in ("bob", "web-1"):
+            refused(set_password(c, user, HASH, True), "these arguments are not allowed")
+            refused(c.call("guest-ssh-add-authorized-keys", username=user, keys=["ssh-rsa A"]),
+                    "these arguments are not allowed")
+        for user in ("alice", "root"):
+            assert set_password(c, user, HASH, True) == OK
+            assert c.call("guest-ssh-add-authorized-keys", username=user, keys=["ssh-rsa A"]) == OK
+        assert (s.hash("bob"), s.hash("web-1")) == ("!", "!")
+
+
+def test_numbers_are_complained_of():
+    with setting() as s:
+        s.root.text("/etc/postern/policy.d/complain.conf",
+                    "[policy]\nmode = complain\nceiling = legacy\n")
+        a = s.agent("""
+[rule "people"]
+effect = allow
+command = @password
+uid-min = 1000
+""")
+        with a.client() as c:
+            for user in ("root", "alice"):
+                assert set_password(c, user, HASH, True) == OK
+        wait_until(lambda: len([r for r in a.records()
+                                if r.get("POSTERN_EVENT") == "complete"]) == 2, "both ends")
+        assert [(r["POSTERN_DECISION"], r["POSTERN_REASON"]) for r in a.records()
+                if r.get("POSTERN_EVENT") == "decision"] == [("complain", "user"),
+                                                             ("allow", "rule")]
 
 
 def test_missing_and_unsafe_tools():
@@ -463,7 +531,8 @@ reset = no
         for reply in (add("alice", "ssh-rsa A"), add("alice", *["ssh-ed25519 x"] * 3),
                       add("alice", "ssh-ed25519 A", reset=True), add("bob", "ssh-ed25519 A"),
                       add("root", "ssh-ed25519 A"), add("daemon", "ssh-ed25519 A"),
-                      c.call("guest-ssh-get-authorized-keys", username="daemon")):
+                      c.call("guest-ssh-get-authorized-keys", username="daemon"),
+                      c.call("guest-ssh-remove-authorized-keys", username="daemon", keys=["x"])):
             refused(reply, "these arguments are not allowed")
         assert get(c) == ["ssh-ed25519 A", "ssh-ed25519 B"]
         assert not os.path.exists(f"{s.root.path}/home/daemon/.ssh")

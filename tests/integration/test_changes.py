@@ -103,10 +103,11 @@ def test_shutdown_by_the_program_of_init():
             for mode, option in OPTIONS.items():
                 silent(c, "guest-shutdown", mode=mode)
                 assert s.ran() == [f"shutdown -h {option} +0 hypervisor initiated shutdown"]
-            refused(c.call("guest-shutdown", mode="sleep"),
-                    "mode is invalid (valid values are: halt|powerdown|reboot")
+            for mode in ("sleep", "", "power", "halted", "HALT"):
+                refused(c.call("guest-shutdown", mode=mode),
+                        "mode is invalid (valid values are: halt|powerdown|reboot")
             assert not s.ran()
-        wait_until(lambda: len(records(a, "complete")) == 5, "all records")
+        wait_until(lambda: len(records(a, "complete")) == 9, "all records")
         modes = [r["POSTERN_POWER_MODE"] for r in records(a, "power")]
         assert modes == ["powerdown", *OPTIONS], modes
         # Said before it was done.
@@ -122,6 +123,8 @@ def test_shutdown_that_fails_answers():
             refused(c.call("guest-shutdown"), "child process has failed to shutdown: exit status 3")
             s.script("/sbin/shutdown", "kill -9 $$")
             refused(c.call("guest-shutdown"), "child process has terminated abnormally")
+            s.root.text("/sbin/shutdown", "#!/no/such/interpreter\n", 0o755)
+            refused(c.call("guest-shutdown"), "Failed to execute child process")
             os.chmod(f"{s.root.path}/sbin/shutdown", 0o777)
             refused(c.call("guest-shutdown"), "others than root could change shutdown",
                     "CommandNotFound")
@@ -141,6 +144,8 @@ def test_shutdown_by_force():
             s.script("/sbin/shutdown", "exit 3")
             refused(c.call("guest-shutdown"), "failed to shutdown: Operation not permitted")
             assert len(s.ran()) == 1
+            s.root.text("/sbin/shutdown", "#!/no/such/interpreter\n", 0o755)
+            refused(c.call("guest-shutdown"), "failed to shutdown: Operation not permitted")
 
 
 def test_one_shutdown_at_a_time():
@@ -154,6 +159,27 @@ def test_one_shutdown_at_a_time():
             refused(c.call("guest-shutdown"), "one is in progress")
 
 
+def test_shutdown_by_a_signal():
+    """Of an init that seems to take it. The guard keeps it from being sent; so it is the kernel's
+    turn where a rule says so, and no program's."""
+    failed = "child process has failed to shutdown: Operation not permitted"
+    with setting() as s:
+        s.script("/sbin/shutdown")
+        os.makedirs(f"{s.root.path}/run/systemd/system")
+        s.root.text("/run/status", "Name:\tsystemd\nSigBlk:\t0000000000000000\n"
+                    "SigCgt:\t7fffffffffffffff\n")
+        scratch.bind(f"{s.root.path}/run/status", f"{s.root.path}/proc/1/status")
+        for rule in ("@power", "@power\nforce = yes"):
+            with s.root.agent(**policy(s, rule)) as a:
+                with a.client() as c:
+                    for mode in OPTIONS:
+                        refused(c.call("guest-shutdown", mode=mode), failed)
+                wait_until(lambda a=a: len(records(a, "complete")) == 3, "all records")
+                assert "postern-spawner" not in programs_of(a)
+                assert [r["POSTERN_POWER_MODE"] for r in records(a, "power")] == list(OPTIONS)
+        assert not s.ran()
+
+
 def test_who_needs_a_spawner():
     """Policy and init decide. Init is this machine's, which is no systemd."""
     without = ["postern-fronten", "postern-inspect", "postern-worker"]
@@ -162,9 +188,9 @@ def test_who_needs_a_spawner():
                               ("@time", False), ("@suspend", False), ("@password", True),
                               ("guest-ssh-get-authorized-keys", True)):
             with s.root.agent(**policy(s, rule)) as a:
-                wait_until(lambda a=a, n=3 + spawner: len(children(a.pid)) == n, rule)
-                names = without + ["postern-spawner"] * spawner
-                assert programs_of(a) == sorted(names), (rule, programs_of(a))
+                names = sorted(without + ["postern-spawner"] * spawner)
+                wait_until(lambda a=a, names=names: programs_of(a) == names,
+                           lambda a=a, rule=rule: f"{rule}: {programs_of(a)}")
         os.makedirs(f"{s.root.path}/run/systemd/system")
         with s.root.agent(**policy(s, "@suspend")) as a:
             wait_until(lambda: len(children(a.pid)) == 4, "a spawner for systemctl")
@@ -239,6 +265,11 @@ def test_suspend_by_force():
             silent(c, "guest-suspend-disk")
             assert s.read(STATE) == "disk" + "mem disk\n"[4:]
             assert s.ran() == ["systemctl hybrid-sleep", "systemctl hibernate"]
+            s.root.text("/bin/systemctl", "#!/no/such/interpreter\n", 0o755)
+            s.root.text(STATE, "mem disk\n")
+            refused(c.call("guest-suspend-hybrid"), "Failed to execute child process")
+            silent(c, "guest-suspend-ram")
+            assert s.read(STATE) == "mem" + "mem disk\n"[3:]
 
 
 def test_suspend_that_is_not_possible():
@@ -362,6 +393,24 @@ def test_steps_of_the_clock():
         deltas = [r["POSTERN_TIME_DELTA_NSEC"] / SECOND for r in records(a, "time-set")]
         patience = 20 if VARIANT == "asan" else 5
         assert [0 < want - d < patience for want, d in zip((5, 3500), deltas)] == [True] * 2, deltas
+
+
+def test_limits_are_complained_of():
+    """As far as the ceiling goes, and no farther."""
+    text = POLICY.replace("[policy]", "[policy]\nmode = complain\nceiling = safe")
+    with setting() as s:
+        s.root.text("/etc/postern/policy.conf", text + "@time\nmax-step = 1h\n")
+        with s.root.agent(profile=None) as a:
+            with a.client() as c:
+                for seconds, words in ((60, NOT_PERMITTED), (7200, NOT_PERMITTED),
+                                       (10 ** 6, "these arguments are not allowed"),
+                                       (-60, NOT_PERMITTED), (-7200, "are not allowed")):
+                    refused(c.call("guest-set-time", time=time.time_ns() + seconds * SECOND), words)
+            wait_until(lambda: len(records(a, "complete")) == 5, "all records")
+            assert [(r["POSTERN_DECISION"], r["POSTERN_REASON"]) for r in records(a, "decision")] \
+                == [("allow", "rule"), ("complain", "step"), ("deny", "step"), ("allow", "rule"),
+                    ("deny", "step")]
+            assert len(records(a, "time-set")) == 3
 
 
 def test_without_a_clock_of_its_own():

@@ -12,8 +12,9 @@ import signal
 import time
 
 import frost
+import scratch
 import tap
-from agent import children, wait_until
+from agent import children, comm, descendants, wait_until
 from frost import Calls
 
 SIX = {"guest-sync", "guest-sync-delimited", "guest-ping", "guest-info", "guest-fsfreeze-status",
@@ -466,6 +467,62 @@ def test_what_ran_before_goes_on():
         assert it.client.call("guest-file-read", handle=handle)["return"]["count"] > 0
         assert it.client.call("guest-exec-status", pid=pid)["return"]["exitcode"] == 0
         assert it.client.call("guest-file-close", handle=handle) == {"return": {}}
+
+
+# ---- what was begun before -----------------------------------------------------------------
+
+GETENT = """#!/bin/sh
+echo "$1" >>TOP/asked
+until [ -e TOP/go ]; do sleep 0.05; done
+[ "$3" != broken ] && echo "$3:x:65534:65534::/nonexistent:/bin/sh"
+"""
+
+
+def test_a_freeze_while_accounts_are_looked_up():
+    """They are decided on after it began, and so refused; each leaves its own two records."""
+    users = ("nobody", "broken", "nobody")
+    with frost.stage() as s:
+        disk = s.disk("disk")
+        with open(s.path("getent"), "w", encoding="utf-8") as f:
+            f.write(GETENT.replace("TOP", s.top))
+        os.chmod(s.path("getent"), 0o755)
+        scratch.bind(s.path("getent"), "/usr/bin/getent")
+        with s.agent() as a:
+            for n, user in enumerate(users, 1):
+                with a.client() as client:
+                    frost.ask(client, "guest-set-user-password", username=user,
+                              password="c2VjcmV0", crypted=False)
+                    wait_until(lambda n=n: lines(s.path("asked")) == n, f"{n} look-ups")
+            with a.client() as client:
+                c = Calls(client)
+                assert (c.freeze(disk.point), c.status()) == (1, "frozen")
+                with open(s.path("go"), "w", encoding="utf-8"):
+                    pass
+                wait_until(lambda: "getent" not in [comm(p) for p in descendants(a.pid)],
+                           "getent to end")
+                assert c("guest-set-user-password", username="nobody", password="",
+                         crypted=False).endswith("frozen state")
+                assert c.thaw() == 1
+            wait_until(lambda: len(of_passwords(a, "complete")) == 4,
+                       lambda: of_passwords(a, "complete"))
+            decided = {r["POSTERN_REQUEST"]: (r["POSTERN_DECISION"], r["POSTERN_REASON"])
+                       for r in of_passwords(a, "decision")}
+            assert decided == {1: ("deny", "frozen"), 2: ("error", "lookup"),
+                               3: ("deny", "frozen"), max(decided): ("deny", "frozen")}, decided
+            assert [r["POSTERN_RESULT"] for r in of_passwords(a, "complete")].count("failed") == 1
+            assert not of_passwords(a, "password")
+
+
+def lines(path):
+    with contextlib.suppress(FileNotFoundError):
+        with open(path, encoding="utf-8") as f:
+            return len(f.read().splitlines())
+    return 0
+
+
+def of_passwords(a, event):
+    return [r for r in a.records() if r.get("POSTERN_COMMAND") == "guest-set-user-password"
+            and r["POSTERN_EVENT"] == event]
 
 
 tap.run(frost.tests(globals()), limit=40)

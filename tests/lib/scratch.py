@@ -115,7 +115,7 @@ def bind(source, point, readonly=False):
     source, point = _bytes(source), _bytes(point)
     if os.path.isdir(source):
         os.makedirs(point, exist_ok=True)
-    else:
+    elif not os.path.exists(point):
         os.makedirs(os.path.dirname(point), exist_ok=True)
         with open(point, "ab"):
             pass

@@ -294,12 +294,88 @@ static void before_any_mount(void **state)
 	wbuf_free(&image);
 }
 
+/* ---- limits ---- */
+
+#define MS   1000000
+#define HOUR (INT64_C(3600000) * MS)
+
+static const struct limit_row {
+	uint32_t op;
+	const char *rule;
+	int64_t step;
+	uint64_t left;
+	enum reason refused; /* REASON_RULE: allowed */
+} limit_rows[] = {
+	{OP_set_time, "@time", INT64_MIN, 0, REASON_RULE},
+	{OP_set_time, "@time\nmax-step = 1h", HOUR, 0, REASON_RULE},
+	{OP_set_time, "@time\nmax-step = 1h", HOUR + 1, 0, REASON_STEP},
+	{OP_set_time, "@time\nmax-step = 1h", -HOUR, 0, REASON_RULE},
+	{OP_set_time, "@time\nmax-step = 1h", -HOUR - 1, 0, REASON_STEP},
+	{OP_set_time, "@time\nmax-step = 1h", INT64_MAX, 0, REASON_STEP},
+	{OP_set_time, "@time\nmax-step = 1h", INT64_MIN, 0, REASON_STEP},
+	{OP_set_time, "@time\nmax-step = 1ms", MS - 1, 0, REASON_RULE},
+	{OP_set_time, "@time\nmax-step = 1ms", -MS - 1, 0, REASON_STEP},
+	{OP_set_time, "@time\nbackwards = no", 0, 0, REASON_RULE},
+	{OP_set_time, "@time\nbackwards = no", -1, 0, REASON_STEP},
+	{OP_set_time, "@time\nbackwards = yes", -1, 0, REASON_RULE},
+	{OP_set_vcpus, "@hotplug\nonline-min = 2", -1, 2, REASON_RULE},
+	{OP_set_vcpus, "@hotplug\nonline-min = 2", 0, 1, REASON_MODE},
+	{OP_set_vcpus, "@hotplug\nmemory-min = 1G", 0, 1, REASON_RULE},
+	{OP_set_vcpus, "@hotplug\nonline-min = 2", 0, UINT64_MAX, REASON_RULE},
+	{OP_set_memory_blocks, "@hotplug\nmemory-min = 1K", 0, 1024, REASON_RULE},
+	{OP_set_memory_blocks, "@hotplug\nmemory-min = 1K", 0, 1023, REASON_MODE},
+	{OP_set_memory_blocks, "@hotplug\nonline-min = 2", 0, 1, REASON_RULE},
+	/* The tightest holds. */
+	{OP_set_vcpus,
+	 "@hotplug\nonline-min = 2\n[rule \"more\"]\neffect = allow\n"
+	 "command = @hotplug\nonline-min = 3",
+	 0, 2, REASON_MODE},
+	{OP_set_time,
+	 "@time\nmax-step = 1h\n[rule \"more\"]\neffect = allow\n"
+	 "command = @time\nmax-step = 2h",
+	 HOUR + 1, 0, REASON_STEP},
+};
+
+static void limits_are_kept(void **state)
+{
+	struct wbuf image = wbuf_growing(IMAGE_MAX);
+	static const uint64_t args[64]; /* nothing is set */
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(limit_rows); i++) {
+		const struct limit_row *r = &limit_rows[i];
+		const struct policy_object object = {
+			.exists = true, .step = r->step, .left = r->left};
+		struct policy_question q = {.op = r->op, .args = args, .object = &object};
+		struct policy_answer a;
+		struct policy p;
+		char text[512];
+
+		snprintf(text, sizeof(text),
+			 "[policy]\nbase = none\n[rule \"it\"]\neffect = allow\n"
+			 "command = %s\n",
+			 r->rule);
+		policy_of_text(&p, &image, text);
+		policy_decide(&p, &q, &a);
+		if (a.reason != r->refused)
+			print_error("row %zu: %s\n", i, reason_name(a.reason));
+		assert_int_equal(a.reason, r->refused);
+		assert_int_equal(a.allowed, r->refused == REASON_RULE);
+		assert_false(a.never);
+		/* Before it is known how far it goes, it may. */
+		q.object = NULL;
+		policy_decide(&p, &q, &a);
+		assert_true(a.allowed);
+	}
+	wbuf_free(&image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allows),           cmocka_unit_test(denies),
 		cmocka_unit_test(programs),         cmocka_unit_test(wanted_mounts),
-		cmocka_unit_test(before_any_mount),
+		cmocka_unit_test(before_any_mount), cmocka_unit_test(limits_are_kept),
 	};
 
 	return cmocka_run_group_tests_name("object", tests, NULL, NULL);
