@@ -13,7 +13,7 @@
 #include "ipc/err.h"
 #include "ipc/memfd.h"
 #include "ipc/note.h"
-#include "worker/steps.h"
+#include "worker/steps/steps.h"
 
 /* ---- deciding ---- */
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "ipc/body.h"
-#include "worker/steps.h"
+#include "worker/steps/steps.h"
 
 /* A name without a slash is looked for in these, in this order (POLICY.md section 4). */
 static const char *const folders[] = {"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"};

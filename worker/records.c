@@ -11,7 +11,7 @@
 
 #include "ipc/jsonw.h"
 #include "ipc/note.h"
-#include "worker/steps.h"
+#include "worker/steps/steps.h"
 
 /* Of a path as the host wrote it, and as the kernel knows it. */
 #define REQUESTED_MAX 1024

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "ipc/err.h"
-#include "worker/steps.h"
+#include "worker/steps/steps.h"
 
 /* Of a thaw that nobody asked for: it has all the time there is. */
 #define OWN_LIMIT_MS (UINT64_C(365) * 24 * 60 * 60 * 1000)

@@ -106,7 +106,7 @@ struct request {
 #define NOTES_BURST   32
 #define NOTES_PER_SEC 8
 
-struct steps; /* worker/steps.h */
+struct steps; /* worker/steps/steps.h */
 
 struct bucket {
 	uint64_t level_ms; /* time up to which the allowance is used */

@@ -33,7 +33,7 @@ command = @password ; @ssh-keys
 uid-min = 1000
 """
 PASSWD = b"alice:x:1000:1000::/nonexistent:/bin/sh\n"
-TEXT_MAX = 128 * 1024  # worker/steps.h
+TEXT_MAX = 128 * 1024  # worker/steps/steps.h
 
 
 def bounds(is_secret):

@@ -265,6 +265,11 @@ def test_suspend_by_force():
             silent(c, "guest-suspend-disk")
             assert s.read(STATE) == "disk" + "mem disk\n"[4:]
             assert s.ran() == ["systemctl hybrid-sleep", "systemctl hibernate"]
+            os.unlink(f"{s.root.path}/bin/systemctl")
+            s.root.text(STATE, "disk mem\n")
+            silent(c, "guest-suspend-ram")
+            refused(c.call("guest-suspend-hybrid"), "this system has no systemctl",
+                    "CommandNotFound")
             s.root.text("/bin/systemctl", "#!/no/such/interpreter\n", 0o755)
             s.root.text(STATE, "mem disk\n")
             refused(c.call("guest-suspend-hybrid"), "Failed to execute child process")

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "worker/fingerprint.h"
+#include "worker/steps/fingerprint.h"
 
 #define KEY            \
 	"ssh-ed25519 " \

@@ -85,7 +85,7 @@ WRONG = [
     ("policy/object.c", "return object->left >= min;", "return object->left >= min / 2;"),
     ("policy/profiles/legacy.conf", '[rule "hotplug"]\neffect = allow',
      '[rule "hotplug"]\neffect = deny'),
-    ("worker/accounts.c", '"%s:%.*s\\n"', '"%s:x%.*s\\n"'),
+    ("worker/steps/accounts.c", '"%s:%.*s\\n"', '"%s:x%.*s\\n"'),
     ("worker/ops/clock.c", "rtc_write(rtc, goal.tv_sec) < 0", "rtc_write(rtc, 86400) < 0"),
     ("worker/ops/clock.c", "goal = since(rtc->sys, &r);\n\treturn", "goal.tv_sec++;\n\treturn"),
     ("worker/ops/hotplug.c", "if (sys_write_attr(r->sys, path, r->kind->words[w.on]) == 0)",
@@ -95,7 +95,7 @@ WRONG = [
     ("worker/ops/power.c", "[POWER_REBOOT] = RTMIN + 5", "[POWER_REBOOT] = RTMIN + 4"),
     ("worker/ops/power.c", "[POWER_DOWN] = RTMIN + 4", "[POWER_DOWN] = RTMIN + 5"),
     ("worker/ops/power.c", "[POWER_HALT] = RTMIN + 3", "[POWER_HALT] = RTMIN + 4"),
-    ("worker/power.c", "suspends[rq->steps->mode].verb", '"list-units"'),
+    ("worker/steps/power.c", "suspends[rq->steps->mode].verb", '"list-units"'),
     ("worker/records.c", "r.power_mode = v_str(mode);", 'r.power_mode = v_str("nap");'),
 ]
 

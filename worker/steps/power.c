@@ -1,5 +1,5 @@
 /*
- * worker/power.c - shutdown and suspend: init first, then the kernel
+ * worker/steps/power.c - shutdown and suspend: init first, then the kernel
  *
  * Runs in:   worker
  * Input:     requests that were allowed; ends of programs
@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "worker/steps.h"
+#include "worker/steps/steps.h"
 
 static void pass(struct worker *w, struct request *rq, const struct outcome *o)
 {
@@ -199,10 +199,11 @@ static void run_systemctl(struct worker *w, struct request *rq)
 {
 	const char *const argv[] = {"systemctl", suspends[rq->steps->mode].verb, NULL};
 
-	if (w->systemd)
-		steps_run(w, rq, argv, RUN_PLAIN);
-	else
+	if (!w->systemd ||
+	    (!rq->steps->program && rq->steps->force && rq->op != OP_suspend_hybrid))
 		steps_next(w, rq);
+	else
+		steps_run(w, rq, argv, RUN_PLAIN);
 }
 
 static void systemctl_ended(struct worker *w, struct request *rq, const struct outcome *o)

@@ -1,5 +1,5 @@
 /*
- * worker/steps.h - requests that take op children and programs, one after the other
+ * worker/steps/steps.h - requests that take op children and programs, one after the other
  *
  * Runs in:   worker
  * Input:     results of op children, ends of programs

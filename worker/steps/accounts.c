@@ -1,5 +1,6 @@
 /*
- * worker/accounts.c - passwords and authorized keys: look the account up, decide, act
+ * worker/steps/accounts.c - passwords and authorized keys: look the account up, decide,
+ * act
  *
  * Runs in:   worker
  * Input:     requests that were allowed so far; output of getent, passed on unread
@@ -18,8 +19,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "worker/fingerprint.h"
-#include "worker/steps.h"
+#include "worker/steps/fingerprint.h"
+#include "worker/steps/steps.h"
 
 /* The user is the first argument of all these commands. */
 _Static_assert(offsetof(struct msg_set_password, username) == 0, "first");

@@ -1,12 +1,12 @@
 /*
- * worker/steps.c - requests that take op children and programs, one after the other
+ * worker/steps/steps.c - requests that take op children and programs, one after the other
  *
  * Runs in:   worker
  * Input:     results of op children, ends of programs
  * May touch: the request, the spawner's socket
  * Must not:  run a program that others than root could change, keep a secret in memory
  */
-#include "worker/steps.h"
+#include "worker/steps/steps.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /*
- * worker/fingerprint.c - public keys by the name that people compare
+ * worker/steps/fingerprint.c - public keys by the name that people compare
  *
  * Runs in:   worker
  * Input:     keys of the host: any bytes
  * May touch: memory of its own
  * Must not:  let a record hold a key itself
  */
-#include "worker/fingerprint.h"
+#include "worker/steps/fingerprint.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /*
- * worker/fingerprint.h - public keys by the name that people compare
+ * worker/steps/fingerprint.h - public keys by the name that people compare
  *
  * Runs in:   worker
  * Input:     keys of the host: any bytes
