@@ -267,9 +267,9 @@ def test_suspend_by_force():
             assert s.ran() == ["systemctl hybrid-sleep", "systemctl hibernate"]
             os.unlink(f"{s.root.path}/bin/systemctl")
             s.root.text(STATE, "disk mem\n")
-            silent(c, "guest-suspend-ram")
             refused(c.call("guest-suspend-hybrid"), "this system has no systemctl",
                     "CommandNotFound")
+            silent(c, "guest-suspend-ram")
             s.root.text("/bin/systemctl", "#!/no/such/interpreter\n", 0o755)
             s.root.text(STATE, "mem disk\n")
             refused(c.call("guest-suspend-hybrid"), "Failed to execute child process")
