@@ -19,6 +19,7 @@ import tap
 from agent import VARIANT, wait_until
 from hostile import (ABANDON, ERROR, OPS, REPLY, REQUEST, Closed, Descriptors, Frame, Worker,
                      fd_count, frame, request, request_head, rss_kib, text)
+from memory import is_ours, memory
 
 ENDED, FORGET, END = 10, 11, 12
 EXEC, STATUS = OPS["guest-exec"]["number"], OPS["guest-exec-status"]["number"]
@@ -246,15 +247,6 @@ def test_the_orders_for_keys():
         m.settled(2)
 
 
-def memory_of(pid):
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, \
-            open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
-        for line in maps:
-            first, last = (int(x, 16) for x in line.split()[0].split("-"))
-            if line.split()[1][0] == "r" and last - first < 1 << 32 and "[v" not in line:
-                yield os.pread(mem.fileno(), last - first, first)
-
-
 def test_no_process_is_born_with_a_password():
     """Not even the one that only looks for getent, here in a file system that hangs."""
     if os.geteuid() != 0:
@@ -267,7 +259,7 @@ def test_no_process_is_born_with_a_password():
         child, = wait_until(m.worker.busy, "the search")
         time.sleep(0.2)  # it is let go of only once it was looked at
         for pid in (child, m.worker.pid):
-            content = b"".join(memory_of(pid))
+            content = b"".join(c for place, c in memory(pid) if is_ours(place))
             assert name.encode() in content
             assert not [p for p in pieces if p in content], pid
         server.answer()
