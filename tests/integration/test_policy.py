@@ -53,6 +53,8 @@ def asked(files, *requests, args=(), change=None, testops=False):
     if change:
         change(root)
     with root.agent(*args) as a:
+        # That of who looked whether it answers is over, and so is not taken for ours.
+        a.wait_record(lambda r: r["POSTERN_EVENT"] == "disconnect")
         sessions = len([r for r in a.records() if r["POSTERN_EVENT"] == "disconnect"])
         replies = []
         with a.client() as c:
