@@ -47,6 +47,6 @@ def has_nothing(vm):
     assert {held[name].strip("0") for name in CAPS} == {""}, [held[n] for n in CAPS]
 
 
-@case("the shutdown is on record in the boot that it ended", LIBVIRT, limit=120)
+@case("the shutdown is on record in the boot that it ended", LIBVIRT, full=True, limit=120)
 def _(vm):
     records.last_words(vm, "powerdown")
