@@ -105,6 +105,11 @@ struct policy_answer {
 	uint64_t matches[IMAGE_RULES_MAX / 64 + 1];
 };
 
+/* A program's name without a slash is looked for in these, in this order (POLICY.md
+ * section 4). */
+#define PROGRAM_FOLDERS 4
+extern const char *const program_folders[PROGRAM_FOLDERS];
+
 void policy_decide(const struct policy *p, const struct policy_question *q,
 		   struct policy_answer *a);
 
@@ -132,6 +137,15 @@ static inline bool policy_may(const struct policy *p, uint32_t op)
  */
 bool policy_limit(const struct policy *p, const struct policy_answer *a, enum key key,
 		  uint64_t *value);
+
+/* Do the rules that matched say yes to KEY, all that say anything? */
+static inline bool policy_yes(const struct policy *p, const struct policy_answer *a,
+			      enum key key)
+{
+	uint64_t yes = 0;
+
+	return policy_limit(p, a, key, &yes) && yes;
+}
 
 /* Walk the constraints of KEY over all rules that matched: call until NULL. *AT starts
  * at 0. */

@@ -83,8 +83,8 @@ static bool is_plain_path(const struct v_str *path)
 	return true;
 }
 
-/* A bare name is looked up in these, once (POLICY.md section 4). */
-static const char *const lookup[] = {"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"};
+const char *const program_folders[PROGRAM_FOLDERS] = {"/usr/sbin/", "/usr/bin/", "/sbin/",
+						      "/bin/"};
 
 static bool exec_path(const struct ask *a)
 {
@@ -98,13 +98,13 @@ static bool exec_path(const struct ask *a)
 		return a->p->rules[a->c->rule].effect == POLICY_DENY;
 	if (memchr(q->path.p, '/', q->path.len))
 		return matches_any(a, q->path.p, q->path.len);
-	for (size_t i = 0; i < ARRAY_SIZE(lookup); i++) {
-		size_t len = strlen(lookup[i]);
+	for (size_t i = 0; i < PROGRAM_FOLDERS; i++) {
+		size_t len = strlen(program_folders[i]);
 		struct v_str full = {.p = path, .len = (uint32_t)len + q->path.len};
 
 		if (q->path.len > sizeof(path) - len)
 			return false;
-		memcpy(path, lookup[i], len);
+		memcpy(path, program_folders[i], len);
 		memcpy(path + len, q->path.p, q->path.len);
 		if (is_plain_path(&full) && matches_any(a, path, full.len))
 			return true;

@@ -317,10 +317,8 @@ static void decide_password(const struct worker *w, const struct asked *q,
 			    struct verdict *v)
 {
 	const struct msg_set_password *in = q->args;
-	uint64_t yes = 0;
 
-	if (!in->password.len &&
-	    !(policy_limit(&w->policy, &v->policy, KEY_EMPTY, &yes) && yes))
+	if (!in->password.len && !policy_yes(&w->policy, &v->policy, KEY_EMPTY))
 		refuse(v, key_row(KEY_EMPTY)->reason, ERR_GENERIC);
 }
 

@@ -12,9 +12,6 @@
 #include "ipc/body.h"
 #include "worker/steps/steps.h"
 
-/* A name without a slash is looked for in these, in this order (POLICY.md section 4). */
-static const char *const folders[] = {"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"};
-
 static struct program *find(struct worker *w, int64_t pid)
 {
 	for (size_t i = 0; i < PROGRAMS_MAX; i++)
@@ -83,11 +80,24 @@ static struct v_str joined(struct worker *w, const char *folder, const struct v_
 	return v_str(text);
 }
 
+void program_look(struct worker *w, struct request *rq, const struct v_str *path)
+{
+	struct v_str paths[PROGRAM_FOLDERS];
+	struct msg_exec_find look = {.paths = {.v = paths, .n = 1, .set = true}};
+
+	/* Whatever directory its rule has it start in: what was looked at is run. */
+	paths[0] = path->len && *path->p != '/' ? joined(w, "/", path) : *path;
+	if (path->len && !memchr(path->p, '/', path->len)) {
+		look.paths.n = PROGRAM_FOLDERS;
+		for (size_t i = 0; i < PROGRAM_FOLDERS; i++)
+			paths[i] = joined(w, program_folders[i], path);
+	}
+	request_part(w, rq, OP_exec_find, &look);
+}
+
 void program_start(struct worker *w, struct request *rq, const struct asked *q,
 		   const struct policy_answer *a, const struct rbuf *args)
 {
-	struct v_str paths[ARRAY_SIZE(folders)];
-	struct msg_exec_find look = {.paths = {.v = paths, .n = 1, .set = true}};
 	const struct msg_exec *exec = q->args;
 	struct v_str path;
 
@@ -99,14 +109,7 @@ void program_start(struct worker *w, struct request *rq, const struct asked *q,
 	path = text_of(&w->policy, a, KEY_RUN);
 	if (!path.set)
 		path = exec->path;
-	/* Whatever directory its rule has it start in: what was looked at is run. */
-	paths[0] = path.len && *path.p != '/' ? joined(w, "/", &path) : path;
-	if (path.len && !memchr(path.p, '/', path.len)) {
-		look.paths.n = ARRAY_SIZE(folders);
-		for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
-			paths[i] = joined(w, folders[i], &path);
-	}
-	request_part(w, rq, OP_exec_find, &look);
+	program_look(w, rq, &path);
 }
 
 bool program_full(const struct worker *w, const struct policy_answer *a)
@@ -249,15 +252,14 @@ void programs_again(struct worker *w)
 
 /* ---- its result ---- */
 
-/* One word about a program: FRAME_END, FRAME_FORGET. */
-static void tell(struct worker *w, uint16_t type, int64_t pid)
+void program_tell(struct worker *w, uint16_t type, int64_t pid)
 {
 	peer_send(&w->spawner, &(struct frame){.type = type, .request = (uint32_t)pid});
 }
 
 static void forget(struct worker *w, struct program *p)
 {
-	tell(w, FRAME_FORGET, p->pid);
+	program_tell(w, FRAME_FORGET, p->pid);
 	*p = (struct program){0};
 }
 
@@ -340,7 +342,7 @@ static int too_late(struct worker *w, const struct frame *f)
 
 	if (f->op == OP_exec && !(f->flags & FRAME_ERROR) &&
 	    schema_get(&r, &schema_spawned, &none, &got) == 0)
-		tell(w, FRAME_END, got.pid.v);
+		program_tell(w, FRAME_END, got.pid.v);
 	return 0;
 }
 
@@ -376,7 +378,7 @@ static int ended(struct worker *w, const struct frame *f)
 		return 0;
 	p = find(w, end.pid.v);
 	if (!p) /* nobody will fetch what it leaves */
-		tell(w, FRAME_FORGET, end.pid.v);
+		program_tell(w, FRAME_FORGET, end.pid.v);
 	if (!p || p->ended)
 		return 0;
 	p->ended = true;

@@ -323,6 +323,13 @@ void handles_stop(struct worker *w);
 
 void program_start(struct worker *w, struct request *rq, const struct asked *q,
 		   const struct policy_answer *a, const struct rbuf *args);
+/*
+ * Have an op child look where PATH is, by OP_exec_find; a name without a slash is looked
+ * for in program_folders.
+ */
+void program_look(struct worker *w, struct request *rq, const struct v_str *path);
+/* A word to the spawner about its program PID: FRAME_END, FRAME_FORGET. */
+void program_tell(struct worker *w, uint16_t type, int64_t pid);
 /* RQ's program was looked for: LEN bytes of msg_found at P; none: that failed. */
 void program_found(struct worker *w, struct request *rq, const uint8_t *p, size_t len);
 /* Are there as many programs as there may be? */

@@ -194,10 +194,7 @@ void hooks_found(struct worker *w, const struct frame *f)
 void hooks_end(struct worker *w)
 {
 	if (w->freeze.hooks.pid && peer_is_open(&w->spawner))
-		peer_send(&w->spawner, &(struct frame){
-					       .type = FRAME_END,
-					       .request = (uint32_t)w->freeze.hooks.pid,
-				       });
+		program_tell(w, FRAME_END, w->freeze.hooks.pid);
 }
 
 void hooks_late(struct worker *w, const struct err *e)
@@ -249,10 +246,7 @@ bool hooks_ended(struct worker *w, const struct msg_ended *end)
 
 	if (!h->arg || !h->pid || h->pid != end->pid.v)
 		return false;
-	peer_send(&w->spawner, &(struct frame){
-				       .type = FRAME_FORGET,
-				       .request = (uint32_t)h->pid,
-			       });
+	program_tell(w, FRAME_FORGET, h->pid);
 	if (!went_well(w, end, &e)) {
 		failed(w, &e);
 		return true;

@@ -100,13 +100,6 @@ static int put_away(struct request *rq, const struct msg_set_password *q)
 	return n == (ssize_t)(line[0].iov_len + q->password.len + 2) ? 0 : -1;
 }
 
-static bool may_be_empty(const struct worker *w, const struct policy_answer *a)
-{
-	uint64_t yes = 0;
-
-	return policy_limit(&w->policy, a, KEY_EMPTY, &yes) && yes;
-}
-
 static int check_password(struct worker *w, struct request *rq, const struct asked *q,
 			  const struct policy_answer *a, struct err *e)
 {
@@ -114,7 +107,8 @@ static int check_password(struct worker *w, struct request *rq, const struct ask
 	struct asked kept;
 
 	rq->steps->crypted = in->crypted.v;
-	if (check_text(in, may_be_empty(w, a), e) < 0 || keep_user(rq, q, e) < 0)
+	if (check_text(in, policy_yes(&w->policy, a, KEY_EMPTY), e) < 0 ||
+	    keep_user(rq, q, e) < 0)
 		return -1;
 	/* There are two of it: in the frame, which is wiped, and what we keep. */
 	if (gate_kept(w, rq, &kept) < 0 || put_away(rq, kept.args) < 0)
@@ -305,19 +299,10 @@ static void run_chpasswd(struct worker *w, struct request *rq)
 
 static void take_chpasswd(struct worker *w, struct request *rq, const struct outcome *o)
 {
-	struct err e;
-
-	if (step_went_well(o)) {
+	if (step_went_well(o))
 		steps_next(w, rq);
-		return;
-	}
-	if (o->ended->signal.set || o->ended->timed_out.v)
-		err_set(&e, ERR_GENERIC, "child process has terminated abnormally");
 	else
-		err_set(&e, ERR_GENERIC,
-			"child process has failed to set user password: exit status %lld",
-			(long long)o->ended->exitcode.v);
-	request_fail(w, rq, &e);
+		steps_fail_program(w, rq, "set user password", o);
 }
 
 static const struct step password_steps[] = {
@@ -359,21 +344,13 @@ static void start_keys(struct worker *w, struct request *rq)
 	request_part(w, rq, OP_keys, &what);
 }
 
-static void take_keys(struct worker *w, struct request *rq, const struct outcome *o)
-{
-	if (step_went_well(o))
-		steps_next(w, rq);
-	else
-		steps_fail(w, rq, o->part);
-}
-
 static const struct step keys_steps[] = {
 	{find_getent, NULL},
 	{ask_passwd, take_passwd},
 	{ask_groups, take_groups},
 	{read_account, take_account},
 	{decide, NULL},
-	{start_keys, take_keys},
+	{start_keys, steps_pass},
 	{NULL, NULL},
 };
 

@@ -12,21 +12,6 @@
 
 #include "worker/steps/steps.h"
 
-static void pass(struct worker *w, struct request *rq, const struct outcome *o)
-{
-	if (step_went_well(o))
-		steps_done(w, rq);
-	else
-		steps_fail(w, rq, o->part);
-}
-
-static bool is_forced(const struct worker *w, const struct policy_answer *a)
-{
-	uint64_t yes = 0;
-
-	return policy_limit(&w->policy, a, KEY_FORCE, &yes) && yes;
-}
-
 static void run_part(struct worker *w, struct request *rq, uint32_t part)
 {
 	request_part(w, rq, part, &(struct msg_power){.mode = V_INT(rq->steps->mode)});
@@ -59,7 +44,7 @@ static int check_shutdown(struct worker *w, struct request *rq, const struct ask
 			       "mode is invalid (valid values are: "
 			       "halt|powerdown|reboot");
 	rq->steps->mode = i;
-	rq->steps->force = is_forced(w, a);
+	rq->steps->force = policy_yes(&w->policy, a, KEY_FORCE);
 	return 0;
 }
 
@@ -103,25 +88,6 @@ static void run_shutdown(struct worker *w, struct request *rq)
 		steps_run(w, rq, argv, RUN_PLAIN);
 }
 
-static void fail_program(struct worker *w, struct request *rq, const char *what,
-			 const struct outcome *o)
-{
-	const struct msg_ended *end = o->ended;
-	struct err e;
-
-	if (!end) { /* it did not even begin */
-		steps_fail(w, rq, o->part);
-		return;
-	}
-	if (end->signal.set || end->timed_out.v)
-		err_set(&e, ERR_GENERIC, "child process has terminated abnormally");
-	else
-		err_set(&e, ERR_GENERIC,
-			"child process has failed to %s: exit status %lld", what,
-			(long long)end->exitcode.v);
-	request_fail(w, rq, &e);
-}
-
 static void shutdown_ended(struct worker *w, struct request *rq, const struct outcome *o)
 {
 	if (step_went_well(o))
@@ -129,7 +95,7 @@ static void shutdown_ended(struct worker *w, struct request *rq, const struct ou
 	else if (rq->steps->force)
 		steps_next(w, rq);
 	else
-		fail_program(w, rq, "shutdown", o);
+		steps_fail_program(w, rq, "shutdown", o);
 }
 
 static void force(struct worker *w, struct request *rq)
@@ -139,7 +105,7 @@ static void force(struct worker *w, struct request *rq)
 
 static const struct step shutdown_steps[] = {
 	{tell_init, init_told}, {find_shutdown, NULL}, {run_shutdown, shutdown_ended},
-	{force, pass},          {NULL, NULL},
+	{force, steps_pass},    {NULL, NULL},
 };
 
 const struct plan plan_shutdown = {check_shutdown, shutdown_steps, NULL};
@@ -164,7 +130,7 @@ static int check_suspend(struct worker *w, struct request *rq, const struct aske
 			 const struct policy_answer *a, struct err *e)
 {
 	rq->steps->mode = rq->op - OP_suspend_disk;
-	rq->steps->force = is_forced(w, a);
+	rq->steps->force = policy_yes(&w->policy, a, KEY_FORCE);
 	if (rq->op == OP_suspend_hybrid && !w->systemd)
 		return err_set(e, ERR_NOT_FOUND,
 			       "Command %s has been disabled: it needs systemd",
@@ -213,7 +179,7 @@ static void systemctl_ended(struct worker *w, struct request *rq, const struct o
 	else if (rq->steps->force && rq->op != OP_suspend_hybrid)
 		steps_next(w, rq);
 	else
-		fail_program(w, rq, "suspend", o);
+		steps_fail_program(w, rq, "suspend", o);
 }
 
 static void write_state(struct worker *w, struct request *rq)
@@ -222,8 +188,11 @@ static void write_state(struct worker *w, struct request *rq)
 }
 
 static const struct step suspend_steps[] = {
-	{look, looked},      {find_systemctl, NULL}, {run_systemctl, systemctl_ended},
-	{write_state, pass}, {NULL, NULL},
+	{look, looked},
+	{find_systemctl, NULL},
+	{run_systemctl, systemctl_ended},
+	{write_state, steps_pass},
+	{NULL, NULL},
 };
 
 const struct plan plan_suspend = {check_suspend, suspend_steps, NULL};

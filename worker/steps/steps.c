@@ -8,7 +8,6 @@
  */
 #include "worker/steps/steps.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "ipc/body.h"
@@ -79,24 +78,11 @@ void steps_begin(struct worker *w)
 	}
 }
 
-static void forget(struct worker *w, int64_t pid)
-{
-	peer_send(&w->spawner, &(struct frame){
-				       .type = FRAME_FORGET,
-				       .request = (uint32_t)pid,
-			       });
-}
-
 /* Nobody waits for its program any more. */
 static void end_program(struct worker *w, const struct steps *s)
 {
-	if (s->runs && s->pid)
-		peer_send(&w->spawner, &(struct frame){
-					       .type = FRAME_END,
-					       .request = (uint32_t)s->pid,
-				       });
-	else if (s->pid)
-		forget(w, s->pid);
+	if (s->pid)
+		program_tell(w, s->runs ? FRAME_END : FRAME_FORGET, s->pid);
 }
 
 void steps_end(struct worker *w, struct request *rq, const char *result)
@@ -132,26 +118,43 @@ void steps_fail(struct worker *w, struct request *rq, const struct frame *part)
 	request_fail(w, rq, &e);
 }
 
-/* ---- op children ---- */
+void steps_fail_program(struct worker *w, struct request *rq, const char *what,
+			const struct outcome *o)
+{
+	const struct msg_ended *end = o->ended;
+	struct err e;
 
-/* Where a program may be, in this order (POLICY.md section 4). */
-static const char *const folders[] = {"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"};
+	if (!end) { /* it did not even begin */
+		steps_fail(w, rq, o->part);
+		return;
+	}
+	if (end->signal.set || end->timed_out.v)
+		err_set(&e, ERR_GENERIC, "child process has terminated abnormally");
+	else
+		err_set(&e, ERR_GENERIC,
+			"child process has failed to %s: exit status %lld", what,
+			(long long)end->exitcode.v);
+	request_fail(w, rq, &e);
+}
+
+void steps_pass(struct worker *w, struct request *rq, const struct outcome *o)
+{
+	if (step_went_well(o))
+		steps_next(w, rq);
+	else
+		steps_fail(w, rq, o->part);
+}
+
+/* ---- op children ---- */
 
 void steps_find(struct worker *w, struct request *rq, const char *program)
 {
-	char text[ARRAY_SIZE(folders)][64];
-	struct v_str paths[ARRAY_SIZE(folders)];
+	const struct v_str name = v_str(program);
 
-	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-		snprintf(text[i], sizeof(text[i]), "%s%s", folders[i], program);
-		paths[i] = v_str(text[i]);
-	}
 	rq->steps->wanted = program;
 	free_p(&rq->steps->program);
-	request_part(w, rq, OP_exec_find,
-		     &(struct msg_exec_find){
-			     .paths = {.v = paths, .n = ARRAY_SIZE(paths), .set = true},
-		     });
+	w->arena.len = 0;
+	program_look(w, rq, &name);
 }
 
 static void found(struct worker *w, struct request *rq, const struct frame *f)
@@ -268,7 +271,7 @@ static struct request *asker(struct worker *w, uint32_t asked, int64_t pid)
 /* What is left of it is in END; what it wrote in `text`. */
 static void over(struct worker *w, struct request *rq, const struct msg_ended *end)
 {
-	forget(w, rq->steps->pid);
+	program_tell(w, FRAME_FORGET, rq->steps->pid);
 	rq->steps->pid = 0;
 	rq->steps->at->over(w, rq, &(struct outcome){.ended = end});
 }

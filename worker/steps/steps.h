@@ -94,6 +94,12 @@ void steps_run(struct worker *w, struct request *rq, const char *const *argv,
 void steps_missing(struct worker *w, struct request *rq);
 /* Its op child failed: the request does, in that one's words. */
 void steps_fail(struct worker *w, struct request *rq, const struct frame *part);
+/* The program that was to do WHAT failed, or did not even begin (protocol 3.0.3). */
+void steps_fail_program(struct worker *w, struct request *rq, const char *what,
+			const struct outcome *o);
+/* As `over` of an op child whose result nobody needs: on to the next step, or steps_fail.
+ */
+void steps_pass(struct worker *w, struct request *rq, const struct outcome *o);
 
 static inline bool step_went_well(const struct outcome *o)
 {
