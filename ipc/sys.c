@@ -116,20 +116,26 @@ void sys_done(struct sys *sys)
 	close_p(&sys->root_fd);
 }
 
-static int open_beneath(const struct sys *sys, const char *path, uint64_t flags)
+int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = flags | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+		.mode = (flags & O_CREAT) ? 0600 : 0,
+		.resolve = resolve,
 	};
-
 	int fd, tries = 0;
 
 	/* ".." on the way while something is renamed (openat2(2), EAGAIN): look again. */
 	do
-		fd = (int)syscall(SYS_openat2, sys->root_fd, path, &how, sizeof(how));
+		fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 	while (fd < 0 && errno == EAGAIN && ++tries < OPEN_TRIES);
 	return fd;
+}
+
+static int open_beneath(const struct sys *sys, const char *path, uint64_t flags)
+{
+	return sys_openat2(sys->root_fd, path, flags,
+			   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 int sys_open(const struct sys *sys, const char *path)

@@ -55,6 +55,13 @@ int sys_init(struct sys *sys);
 void sys_done(struct sys *sys);
 
 /*
+ * openat2(2) with the RESOLVE_* bits of RESOLVE, close-on-exec, mode 0600 for what is
+ * made; tried again where something on the way is being renamed. A descriptor of the
+ * caller's, or -1 with errno. Of the real system: DIR is what holds the caller back.
+ */
+int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
+
+/*
  * Open PATH beneath the root for reading: symbolic links are followed as if the root
  * were "/". Returns a descriptor of the caller's (close-on-exec), or -1 with errno.
  */

@@ -20,11 +20,10 @@
 #include "worker/fork.h"
 #include "worker/ops/account.h"
 
-#define DIR_NAME   ".ssh"
-#define FILE_NAME  "authorized_keys"
-#define IN_DIR     "/" DIR_NAME
-#define IN_FILE    "/" DIR_NAME "/" FILE_NAME
-#define OPEN_TRIES 8
+#define DIR_NAME  ".ssh"
+#define FILE_NAME "authorized_keys"
+#define IN_DIR    "/" DIR_NAME
+#define IN_FILE   "/" DIR_NAME "/" FILE_NAME
 
 /* ---- whose rights ---- */
 
@@ -105,22 +104,6 @@ static int fail_create(const struct home *h)
 
 /* ---- from the root to the file ---- */
 
-static int open_in(int dir, const char *name, uint64_t flags, uint64_t resolve)
-{
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.mode = (flags & O_CREAT) ? 0600 : 0,
-		.resolve = resolve,
-	};
-	int fd, tries = 0;
-
-	/* ".." on the way while something is renamed (openat2(2), EAGAIN): look again. */
-	do
-		fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
-	while (fd < 0 && errno == EAGAIN && ++tries < OPEN_TRIES);
-	return fd;
-}
-
 /*
  * A mount below the home is entered: it is root's doing (some keep .ssh elsewhere), or
  * one that the user serves, and that can hold us up until our time is over, as a home on
@@ -128,7 +111,7 @@ static int open_in(int dir, const char *name, uint64_t flags, uint64_t resolve)
  */
 static int open_below(int dir, const char *name, uint64_t flags)
 {
-	return open_in(dir, name, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	return sys_openat2(dir, name, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 /* Is FD, a part of the path, what it has to be and the user's, or as good as theirs? */
@@ -158,8 +141,9 @@ int home_open(struct home *h)
 		return err_set(h->e, ERR_GENERIC, "the home directory is no path");
 	memcpy(h->home, path->p, len);
 	h->home[len] = '\0';
-	h->home_fd = open_in(h->sys->root_fd, len ? h->home : "/", O_PATH | O_DIRECTORY,
-			     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	h->home_fd =
+		sys_openat2(h->sys->root_fd, len ? h->home : "/", O_PATH | O_DIRECTORY,
+			    RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	if (h->home_fd < 0)
 		return errno == ENOENT ? 0 : fail_open(h, "");
 	return check(h, h->home_fd, "", S_IFDIR, true);
