@@ -17,7 +17,7 @@ import scratch
 import tap
 from agent import children, comm, descendants, wait_until
 from memory import Needles, is_ours, memory, random_text
-from ownroot import OwnRoot
+from ownroot import OwnRoot, Setting, refused
 
 USERS = {"alice": 1000, "bob": 1001, "web-1": 1002, "daemon": 2}
 TOOLS = ("/usr/sbin/chpasswd", "/usr/bin/getent")
@@ -51,20 +51,8 @@ def reset(root):
         os.chown(home, uid, uid)
 
 
-class Setting:
-    """The root and, made when asked for, its agents."""
-
-    def __init__(self, root, stack):
-        self.root = root
-        self.stack = stack
-
-    def agent(self, rules=None, **options):
-        if rules is None:
-            a = self.root.agent(profile="legacy", **options)
-        else:
-            self.root.text("/etc/postern/policy.d/test.conf", POLICY + rules)
-            a = self.root.agent(profile=None, **options)
-        return self.stack.enter_context(a)
+class Accounts(Setting):
+    HEAD = POLICY
 
     def hash(self, user):
         """What the system's own tool says is in the shadow file."""
@@ -79,7 +67,7 @@ def setting():
             root.put(tool)
         root.pam()
         reset(root)
-        yield Setting(root, stack)
+        yield Accounts(root, stack)
 
 
 _CRYPT = None
@@ -103,11 +91,6 @@ def is_password(s, user, password):
 def set_password(c, user, password, crypted=False):
     return c.call("guest-set-user-password", username=user, password=b64(password),
                   crypted=crypted)
-
-
-def refused(reply, words, kind="GenericError"):
-    assert reply.get("error", {}).get("class") == kind, reply
-    assert words in reply["error"]["desc"], reply
 
 
 OK = {"return": {}}

@@ -13,7 +13,7 @@ import guard
 import scratch
 import tap
 from agent import VARIANT, children, comm, descendants, status, wait_until
-from ownroot import OwnRoot
+from ownroot import OwnRoot, Setting, refused
 
 POLICY = """
 [policy]
@@ -30,16 +30,8 @@ TOOLS = ("/bin/sh", "/usr/bin/sleep")
 OK = {"return": {}}
 
 
-class Setting:
-    def __init__(self, root, stack):
-        self.root, self.stack = root, stack
-
-    def agent(self, rule=None, **options):
-        """Under legacy, or a policy of one rule that begins with its commands."""
-        if rule:
-            self.root.text("/etc/postern/policy.conf", POLICY + rule + "\n")
-        profile = None if rule else "legacy"
-        return self.stack.enter_context(self.root.agent(profile=profile, **options))
+class Machine(Setting):
+    HEAD = POLICY
 
     def script(self, path, rest="exit 0"):
         self.root.text(path, SCRIPT + rest + "\n", 0o755)
@@ -65,7 +57,7 @@ def setting():
         root = OwnRoot(top)
         for tool in TOOLS:
             root.put(tool)
-        yield Setting(root, stack)
+        yield Machine(root, stack)
 
 
 def silent(c, command, **arguments):
@@ -73,11 +65,6 @@ def silent(c, command, **arguments):
     request = {"execute": command, "arguments": arguments}
     c.send(json.dumps(request).encode() + b"\n")
     assert c.sync() == [], command
-
-
-def refused(reply, words, kind="GenericError"):
-    assert reply.get("error", {}).get("class") == kind, reply
-    assert words in reply["error"]["desc"], reply
 
 
 def records(a, event):

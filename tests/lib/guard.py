@@ -37,7 +37,7 @@ _MNT_DETACH = 2
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def _call(name, *arguments):
+def call(name, *arguments):
     """A libc function that returns -1 and errno."""
     if getattr(_LIBC, name)(*arguments) == -1:
         code = ctypes.get_errno()
@@ -45,7 +45,7 @@ def _call(name, *arguments):
 
 
 def _mount(source, point, kind, flags, data=None):
-    _call("mount", source, os.fsencode(point), kind, ctypes.c_ulong(flags), data)
+    call("mount", source, os.fsencode(point), kind, ctypes.c_ulong(flags), data)
 
 
 # ---- the mounts of a test process ----------------------------------------------------------
@@ -82,7 +82,7 @@ def _mask(targets):
     os.chmod("/run/stub", 0o755)
     for path in targets:
         _mount(b"/run/stub", path, None, _MS_BIND)
-    _call("umount2", b"/run", _MNT_DETACH)
+    call("umount2", b"/run", _MNT_DETACH)
 
 
 def enter():
@@ -93,7 +93,7 @@ def enter():
         targets = _targets()
         for path in targets:
             _real[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        _call("unshare", _CLONE_NEWNS)
+        call("unshare", _CLONE_NEWNS)
         _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
         _mount(None, "/sys", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY
                | os.statvfs("/sys").f_flag & _KEPT)
@@ -189,7 +189,7 @@ def _filter():
     length, code = _program()
     program = ctypes.create_string_buffer(code)
     head = ctypes.create_string_buffer(struct.pack("@HP", length, ctypes.addressof(program)))
-    _call("prctl", 22, 2, head, 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    call("prctl", 22, 2, head, 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
     if not is_filtered():
         raise RuntimeError("guard: the filter does not work")
 
@@ -200,13 +200,13 @@ def _give_up(caps):
     # Root gains by exec what it is bounded by and what is inheritable; others nothing.
     for cap in caps if os.geteuid() == 0 else ():
         if _LIBC.prctl(23, cap, 0, 0, 0) == 1:  # PR_CAPBSET_READ
-            _call("prctl", 24, cap, 0, 0, 0)  # PR_CAPBSET_DROP
+            call("prctl", 24, cap, 0, 0, 0)  # PR_CAPBSET_DROP
     head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their high halves
-    _call("capget", head, sets)
+    call("capget", head, sets)
     for n in range(3):
         sets[n] &= ~sum(1 << cap for cap in caps)
-    _call("capset", head, sets)  # the ambient set goes along
+    call("capset", head, sets)  # the ambient set goes along
 
 
 # ---- what a test starts --------------------------------------------------------------------

@@ -85,6 +85,28 @@ class _Inside(Agent):
             os.unlink(self.dir)
 
 
+class Setting:
+    """A root and, made when asked for, its agents, which end with STACK. HEAD is the beginning
+    of their policies."""
+    HEAD = ""
+
+    def __init__(self, root, stack):
+        self.root, self.stack = root, stack
+
+    def agent(self, rules=None, **options):
+        """Under legacy, or under a policy of these."""
+        if rules is not None:
+            self.root.text("/etc/postern/policy.conf", self.HEAD + rules + "\n")
+        return self.stack.enter_context(
+            self.root.agent(profile="legacy" if rules is None else None, **options))
+
+
+def refused(reply, words, kind="GenericError"):
+    """REPLY is an error of that class that says so."""
+    assert reply.get("error", {}).get("class") == kind, reply
+    assert words in reply["error"]["desc"], reply
+
+
 class OwnRoot:
     """See above. Within scratch.namespaces(), with which it goes."""
 

@@ -26,6 +26,7 @@ import subprocess
 import tempfile
 
 import tap
+from guard import call
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE, MS_REMOUNT, MS_RDONLY = 4096, 16384, 1 << 18, 32, 1
@@ -34,13 +35,6 @@ SYS_OPEN_TREE, AT_FDCWD, OPEN_TREE_CLONE = 428, -100, 1
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _TOOLS = os.environ["PATH"] + ":/usr/sbin:/sbin"
-
-
-def _call(name, *arguments):
-    """A libc function that returns -1 and errno."""
-    if getattr(_LIBC, name)(*arguments) == -1:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
 def tool(name):
@@ -78,17 +72,17 @@ def namespaces():
     os.chmod(top, 0o755)
     try:
         try:
-            _call("unshare", CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWNET)
+            call("unshare", CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWNET)
         except OSError as why:
             tap.skip(f"no namespaces here: {why}")
-        _call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+        call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
         mount("tmpfs", "/run", "tmpfs", data="mode=755")
         ip("link set lo up")
         yield top
     finally:
         # The namespaces die when nobody is left in them, and with them every mount.
         for fd in home:
-            _call("setns", fd, 0)
+            call("setns", fd, 0)
             os.close(fd)
         os.fchdir(before)
         os.close(before)
@@ -105,8 +99,8 @@ def mount(source, point, kind, flags=0, data=None):
     """mount(2); makes the mount point if there is none."""
     point = _bytes(point)
     os.makedirs(point, exist_ok=True)
-    _call("mount", _bytes(source), point, _bytes(kind), ctypes.c_ulong(flags),
-          None if data is None else _bytes(data))
+    call("mount", _bytes(source), point, _bytes(kind), ctypes.c_ulong(flags),
+         None if data is None else _bytes(data))
     return point
 
 
@@ -119,14 +113,14 @@ def bind(source, point, readonly=False):
         os.makedirs(os.path.dirname(point), exist_ok=True)
         with open(point, "ab"):
             pass
-    _call("mount", source, point, None, ctypes.c_ulong(MS_BIND), None)
+    call("mount", source, point, None, ctypes.c_ulong(MS_BIND), None)
     if readonly:
-        _call("mount", None, point, None,
-              ctypes.c_ulong(MS_BIND | MS_REMOUNT | MS_RDONLY), None)
+        call("mount", None, point, None,
+             ctypes.c_ulong(MS_BIND | MS_REMOUNT | MS_RDONLY), None)
 
 
 def unmount(point, flags=0):
-    _call("umount2", _bytes(point), flags)
+    call("umount2", _bytes(point), flags)
 
 
 def detached(point):

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "policy/files.h"
+#include "tests/lib/rmtree.h"
 
 #define LIB "usr/lib/postern"
 #define RUN "run/postern"
@@ -65,13 +66,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	char command[128];
 
 	source_free(f->s);
 	close_p(&f->fd);
-	snprintf(command, sizeof(command), "rm -rf '%s'", f->root);
-	/* NOLINTNEXTLINE(cert-env33-c) */
-	assert_int_equal(system(command), 0);
+	assert_int_equal(rmtree(f->root), 0);
 	free(f);
 	return 0;
 }
