@@ -15,16 +15,6 @@
 #include <string.h>
 #include <time.h>
 
-SCHEMA_DEFINE(audit)
-
-static const struct event_row {
-	const char *name;
-	const char *id;
-	int priority;
-} events[AUDIT_EVENT_COUNT] = {
-#define AUDIT_EVENT_ROW(tag, name, id, priority) {name, id, priority},
-	AUDIT_EVENT_TABLE(AUDIT_EVENT_ROW)};
-
 /* A uuid of the kernel's, without its newline. */
 static int read_uuid(const char *path, char *out, size_t room)
 {
@@ -61,7 +51,7 @@ static uint64_t realtime_usec(void)
 
 static void fill_common(struct audit *a, enum audit_event event, struct msg_audit *r)
 {
-	const struct event_row *row = &events[event];
+	const struct event_row *row = &event_rows[event];
 
 	r->message_id = v_str(row->id);
 	r->priority = V_INT(row->priority);
