@@ -127,7 +127,10 @@ struct frontend {
 
 	uint64_t session; /* of the client that is there, or was last */
 	bool session_live;
-	uint64_t answered;  /* session commands of this session */
+	uint64_t answered; /* session commands of this session */
+	/* Session commands that the worker was not told of yet. */
+	uint64_t counts[OP_MAX][SESSION_OUTCOMES];
+	struct timer tell_counts;
 	uint64_t malformed; /* malformed inputs not yet told to the worker */
 	uint64_t malformed_told_ms;
 	uint32_t last_request;
@@ -174,8 +177,12 @@ bool queue_owes(const struct frontend *f);
 
 /* ---- session.c ---- */
 
+int session_init(struct frontend *f);
 /* Answer a session command: its encoded result goes to OUT. */
 void session_answer(struct frontend *f, const struct item *it, struct wbuf *out);
+/* Count one: once in an interval the worker is told of how many there were. */
+void session_count(struct frontend *f, const struct item *it,
+		   enum session_outcome outcome);
 void session_begin(struct frontend *f);
 void session_end(struct frontend *f);
 /* One more malformed input; TEXT is told to the worker at most once a second. */

@@ -98,7 +98,7 @@ static int prepare(struct frontend *f, enum channel_kind kind)
 	f->scan = scan_new(&f->bulk.sink);
 	f->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	if (!f->scan || !f->arena.p || loop_init(&f->loop) < 0 ||
-	    timer_init(&f->loop, &f->abandon, queue_timer) < 0)
+	    timer_init(&f->loop, &f->abandon, queue_timer) < 0 || session_init(f) < 0)
 		return -1;
 	if (channel_init(f, LAUNCH_FD_EXTRA, kind) < 0)
 		return -1;

@@ -118,12 +118,15 @@ static void answer_session(struct frontend *f, const struct item *it)
 	struct err e;
 
 	if (it->flags & FRAME_REFUSED) {
+		session_count(f, it, SESSION_REFUSED);
 		err_set(&e, ERR_NOT_FOUND, "Command %s has been disabled: %s",
 			it->op->name, reason_text(REASON_NO_RULE));
 		reply_error(f, it, &e);
 	} else if (it->flags & FRAME_BAD_ARGS) {
+		session_count(f, it, SESSION_WRONG);
 		reply_error(f, it, it->error);
 	} else {
+		session_count(f, it, SESSION_ANSWERED);
 		session_answer(f, it, &out);
 		reply_result(f, it, &out, NULL);
 	}

@@ -51,25 +51,74 @@ void session_answer(struct frontend *f, const struct item *it, struct wbuf *out)
 		wbuf_put(out, it->args.p, it->args.len);
 }
 
-static void note(struct frontend *f, enum session_event event, uint64_t count,
-		 const char *text)
+static void send_note(struct frontend *f, const struct msg_session_note *msg)
 {
 	uint8_t buf[NOTE_TEXT_MAX + 64];
 	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
+	struct frame frame = {.type = FRAME_SESSION};
+
+	schema_put(&body, &schema_session_note, msg);
+	frame.body = body.p;
+	frame.len = (uint32_t)body.len;
+	peer_send(&f->worker, &frame);
+}
+
+static void note(struct frontend *f, enum session_event event, uint64_t count,
+		 const char *text)
+{
 	struct msg_session_note msg = {
 		.event = {.v = (uint8_t)event, .set = true},
 		.session = V_U64(f->session),
 		.count = V_U64(count),
 		.text = v_str(text),
 	};
-	struct frame frame = {.type = FRAME_SESSION};
 
 	msg.text.len = (uint32_t)min_size(msg.text.len, NOTE_TEXT_MAX);
-	schema_put(&body, &schema_session_note, &msg);
-	frame.body = body.p;
-	frame.len = (uint32_t)body.len;
-	peer_send(&f->worker, &frame);
+	send_note(f, &msg);
 }
+
+/* ---- counts ---- */
+
+static void tell_count(struct frontend *f, uint32_t op, enum session_outcome outcome)
+{
+	const struct msg_session_note msg = {
+		.event = {.v = SESSION_COMMANDS, .set = true},
+		.session = V_U64(f->session),
+		.count = V_U64(f->counts[op][outcome]),
+		.text = v_str(""),
+		.command = V_INT(op),
+		.outcome = {.v = (uint8_t)outcome, .set = true},
+	};
+
+	if (f->counts[op][outcome])
+		send_note(f, &msg);
+	f->counts[op][outcome] = 0;
+}
+
+static int tell_counts(struct timer *t)
+{
+	struct frontend *f = CONTAINER_OF(t, struct frontend, tell_counts);
+
+	for (uint32_t op = OP_NONE; op < OP_MAX; op++)
+		for (enum session_outcome o = 0; o < SESSION_OUTCOMES; o++)
+			tell_count(f, op, o);
+	return 0;
+}
+
+void session_count(struct frontend *f, const struct item *it,
+		   enum session_outcome outcome)
+{
+	f->counts[it->number][outcome]++;
+	if (!f->tell_counts.armed)
+		timer_arm_ms(&f->tell_counts, f->policy.head->audit_interval_ms);
+}
+
+int session_init(struct frontend *f)
+{
+	return timer_init(&f->loop, &f->tell_counts, tell_counts);
+}
+
+/* ---- sessions ---- */
 
 void session_begin(struct frontend *f)
 {

@@ -15,6 +15,9 @@
 
 #include <stdbool.h>
 
+/* Where systemd-journald takes entries (systemd, "Native Journal Protocol"). */
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+
 /* worker: socket to the supervisor. frontend, inspector: socket to the worker. */
 #define LAUNCH_FD_SOCKET 3
 /* frontend: the open port, or the listening socket. worker: the audit sink, if any. */

@@ -663,9 +663,9 @@ enum audit_class {
 #define SCHEMA_TABLE_TEST(X)    X(test_sleep) X(test_blob)
 #define OP_TABLE_TEST(X)                                                                 \
 	X(test_sleep, 60, "test-sleep", test_sleep, empty, BY_CHILD, GROUP_INFO,         \
-	  CAPS_NONE, 0, 5, AUDIT_READ)                                                   \
+	  CAPS_NONE, 0, 5, AUDIT_ACT)                                                    \
 	X(test_blob, 61, "test-blob", test_blob, text, BY_CHILD, GROUP_INFO, CAPS_NONE,  \
-	  0, 10, AUDIT_READ)                                                             \
+	  0, 10, AUDIT_ACT)                                                              \
 	X(test_act, 62, "test-act", test_sleep, empty, BY_CHILD, GROUP_EXEC, CAPS_ADMIN, \
 	  OPF_MUTATES, 10, AUDIT_ACT)
 #else

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STATE_MAGIC  0x3274736e72747370ull
+#define STATE_MAGIC  0x3374736e72747370ull
 #define HANDLE_FIRST 1000 /* as the reference counts (protocol 3.8) */
 
 /* Superblocks that are frozen together, at the most. */
@@ -77,13 +77,51 @@ struct freeze_record {
 	_Atomic uint8_t mark[SUPERBLOCKS_MAX];
 };
 
-/* Lines of the log and the records that wait for a thaw (worker/held.h). */
+/*
+ * What is written down, by how much it matters; each kind has room of its own, so that no
+ * other can push it out (worker/held.h).
+ */
+#define HELD_TABLE(X)                                                             \
+	X(ACT, 512)    /* changes to the guest: never dropped, rather not done */ \
+	X(DENIED, 192) /* refusals */                                             \
+	X(READ, 128)   /* what changes nothing */                                 \
+	X(OWN, 64)     /* what the agent says of itself */                        \
+	X(NOTE, 64)    /* the frontend's word */                                  \
+	X(LINE, 64)    /* no records: lines of the log */
+#define HELD_ENUM(tag, kib) HELD_##tag,
+enum held_kind { HELD_TABLE(HELD_ENUM) HELD_KINDS };
+
+/* Records and lines that cannot be written yet (worker/held.h). */
 #define HELD_MAX (1024 * 1024)
-struct held_lines {
-	uint32_t used;  /* bytes */
-	uint32_t plain; /* of these, of lines that may be dropped */
-	uint64_t dropped;
+struct held {
+	uint32_t format; /* of the records: enum sink_format */
+	uint32_t used;   /* bytes */
+	uint32_t of_kind[HELD_KINDS];
+	uint64_t dropped;       /* records, not told of yet */
+	uint64_t lines_dropped; /* the same of lines */
 	uint8_t bytes[HELD_MAX];
+};
+
+/*
+ * Equal requests of which the first was recorded and the others are counted
+ * (worker/repeats.c).
+ */
+#define REPEATS_MAX     160
+#define REPEAT_ARGS_MAX 64
+struct repeat {
+	uint32_t op; /* OP_NONE: the slot is free */
+	uint32_t reason;
+	int32_t rule;
+	uint8_t allowed;
+	uint8_t complained;
+	uint8_t pressed; /* refusals for which there is little room */
+	uint8_t n_args;
+	uint8_t args[REPEAT_ARGS_MAX]; /* as on the wire */
+	uint32_t under_way;
+	uint64_t session; /* of the last one */
+	uint64_t count;   /* that ended, or were refused, and are in no record yet */
+	uint64_t failed;  /* of these */
+	uint64_t until_ms;
 };
 
 struct state {
@@ -95,9 +133,8 @@ struct state {
 	_Atomic uint32_t paused; /* the step at which somebody waits */
 #endif
 	struct freeze_record freeze;
-	/* Refusals while frozen, by operation: the first was recorded. */
-	uint32_t refused[64];
-	struct held_lines held;
+	struct repeat repeats[REPEATS_MAX];
+	struct held held;
 };
 
 #endif

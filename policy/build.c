@@ -336,6 +336,9 @@ static struct image_head head_of(struct builder *b)
 		.keep_on_reload = is_word(s, SETTING_ON_RELOAD, 1),
 		.keep_on_stop = is_word(s, SETTING_ON_STOP, 1),
 		.audit_required = (uint8_t)set[SETTING_REQUIRED].number,
+		.audit_interval_ms = set[SETTING_INTERVAL].file
+					     ? (uint32_t)set[SETTING_INTERVAL].number
+					     : AUDIT_INTERVAL_MS,
 		.message_max = set[SETTING_MESSAGE_MAX].number,
 		.exec_concurrent = (uint32_t)set[SETTING_EXEC_CONCURRENT].number,
 		.handles = (uint32_t)set[SETTING_HANDLES].number,
@@ -386,6 +389,15 @@ static bool check_version(struct source *s)
 	       mistake(&at, "version = %llu; accepted: 1", (unsigned long long)v->number);
 }
 
+static bool check_interval(struct source *s)
+{
+	const struct src_setting *v = &s->settings[SETTING_INTERVAL];
+	const struct place at = {s, v->file, v->line};
+
+	return !v->file || is_audit_interval(v->number) ||
+	       mistake(&at, "interval: accepted are 1s to 1h");
+}
+
 int source_build(struct source *s, struct wbuf *out)
 {
 	CLEANUP(builder_free)
@@ -398,6 +410,7 @@ int source_build(struct source *s, struct wbuf *out)
 	const struct place nowhere = {s, "", 0};
 
 	check_version(s);
+	check_interval(s);
 	if (!read_profiles(&b) || s->errors.n || s->broken) {
 		if (!s->errors.n)
 			mistake(&nowhere, "memory is short");

@@ -13,6 +13,7 @@
 #ifndef POSTERN_POLICY_IMAGE_H
 #define POSTERN_POLICY_IMAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define IMAGE_MAGIC     0x32797270u /* "pry2" */
@@ -28,6 +29,14 @@ enum image_set {
 			*/
 	SET_CEILING,   /* those of the profile that complain mode may not exceed */
 };
+
+/* How long equal reads are counted before their number is recorded: unless set, and ever.
+ */
+#define AUDIT_INTERVAL_MS 60000
+static inline bool is_audit_interval(uint64_t ms)
+{
+	return ms >= 1000 && ms <= UINT64_C(3600) * 1000;
+}
 
 /* `text` members: offset of a text with its NUL; 0 is the empty one. */
 struct image_head {
@@ -47,7 +56,8 @@ struct image_head {
 	uint8_t keep_on_reload;
 	uint8_t keep_on_stop;
 	uint8_t audit_required;
-	uint8_t pad[6];
+	uint8_t pad[2];
+	uint32_t audit_interval_ms; /* equal reads become one record */
 	uint64_t message_max; /* bytes of one message of the host; 0: no limit of its own
 			       */
 	uint32_t exec_concurrent; /* 0: the default */

@@ -111,9 +111,9 @@ static bool check_rule(const struct policy *p, uint32_t index, struct cursor *at
 
 static bool check_head(const struct image_head *h)
 {
-	return h->mode <= MODE_COMPLAIN && h->detail <= DETAIL_FULL &&
-	       h->base < h->n_text && h->ceiling < h->n_text &&
-	       h->locked_down < h->n_text;
+	return is_audit_interval(h->audit_interval_ms) && h->mode <= MODE_COMPLAIN &&
+	       h->detail <= DETAIL_FULL && h->base < h->n_text &&
+	       h->ceiling < h->n_text && h->locked_down < h->n_text;
 }
 
 /* What some arguments could be allowed for: an allow, and no deny whatever they are. */

@@ -14,32 +14,32 @@
  *
  * The host's texts are those that clients know (protocol 1.7, "Disabled commands").
  */
-#define REASON_TABLE(X)                                                  \
-	X(RULE, "rule", "")                                              \
-	X(NO_RULE, "no-rule", "the command is not allowed")              \
-	X(PATH, "path", "these arguments are not allowed")               \
-	X(ARGV, "argv", "these arguments are not allowed")               \
-	X(ENVIRONMENT, "environment", "these arguments are not allowed") \
-	X(INPUT, "input", "these arguments are not allowed")             \
-	X(SYMLINK, "symlink", "these arguments are not allowed")         \
-	X(UNSAFE, "unsafe", "others than root could change the program") \
-	X(LOOKUP, "lookup", "")                                          \
-	X(USER, "user", "these arguments are not allowed")               \
-	X(KEY, "key", "these arguments are not allowed")                 \
-	X(SIZE, "size", "these arguments are not allowed")               \
-	X(MODE, "mode", "these arguments are not allowed")               \
-	X(STEP, "step", "these arguments are not allowed")               \
-	X(CONSTRAINT, "constraint", "these arguments are not allowed")   \
-	X(RATE, "rate", "it is asked too often")                         \
-	X(LOCKED_DOWN, "locked-down", "the policy cannot be trusted")    \
-	X(EXPLICIT_DENY, "explicit-deny", "the command is not allowed")  \
-	X(FROZEN, "frozen", "the agent is in frozen state")              \
-	X(NOT_SUPPORTED, "not-supported", "not supported by this build") \
-	X(ARGUMENTS, "arguments", "the arguments are not valid")         \
-	X(BUSY, "busy", "too many operations are in progress")           \
-	X(IN_PROGRESS, "in-progress", "one is in progress")              \
-	X(WHILE_FROZEN, "while-frozen", "")                              \
-	X(AUDIT, "audit-unavailable", "there is no room for its record") \
+#define REASON_TABLE(X)                                                   \
+	X(RULE, "rule", "")                                               \
+	X(NO_RULE, "no-rule", "the command is not allowed")               \
+	X(PATH, "path", "these arguments are not allowed")                \
+	X(ARGV, "argv", "these arguments are not allowed")                \
+	X(ENVIRONMENT, "environment", "these arguments are not allowed")  \
+	X(INPUT, "input", "these arguments are not allowed")              \
+	X(SYMLINK, "symlink", "these arguments are not allowed")          \
+	X(UNSAFE, "unsafe", "others than root could change the program")  \
+	X(LOOKUP, "lookup", "")                                           \
+	X(USER, "user", "these arguments are not allowed")                \
+	X(KEY, "key", "these arguments are not allowed")                  \
+	X(SIZE, "size", "these arguments are not allowed")                \
+	X(MODE, "mode", "these arguments are not allowed")                \
+	X(STEP, "step", "these arguments are not allowed")                \
+	X(CONSTRAINT, "constraint", "these arguments are not allowed")    \
+	X(RATE, "rate", "it is asked too often")                          \
+	X(LOCKED_DOWN, "locked-down", "the policy cannot be trusted")     \
+	X(EXPLICIT_DENY, "explicit-deny", "the command is not allowed")   \
+	X(FROZEN, "frozen", "the agent is in frozen state")               \
+	X(NOT_SUPPORTED, "not-supported", "not supported by this build")  \
+	X(ARGUMENTS, "arguments", "the arguments are not valid")          \
+	X(BUSY, "busy", "too many operations are in progress")            \
+	X(IN_PROGRESS, "in-progress", "one is in progress")               \
+	X(WHILE_FROZEN, "while-frozen", "")                               \
+	X(AUDIT, "audit-unavailable", "it cannot be recorded at present") \
 	X(FRONTEND, "frontend", "the command is not allowed")
 
 #define REASON_ENUM(tag, name, text) REASON_##tag,

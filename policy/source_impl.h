@@ -67,7 +67,8 @@ struct src_setting {
 	X(EXEC_CONCURRENT, "limits", "exec-concurrent", TYPE_COUNT, NULL) \
 	X(HANDLES, "limits", "handles", TYPE_COUNT, NULL)                 \
 	X(MESSAGE_MAX, "limits", "message-max", TYPE_SIZE, NULL)          \
-	X(REQUIRED, "audit", "required", TYPE_YES_NO, NULL)
+	X(REQUIRED, "audit", "required", TYPE_YES_NO, NULL)               \
+	X(INTERVAL, "audit", "interval", TYPE_TIME, NULL)
 
 #define SETTING_ENUM(tag, ...) SETTING_##tag,
 enum setting { SETTING_TABLE(SETTING_ENUM) SETTINGS_COUNT };

@@ -47,3 +47,10 @@ int sandbox_keep_caps(uint64_t caps)
 	}
 	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -1 : 0;
 }
+
+const char *sandbox_cap_name(unsigned int cap)
+{
+	const char *name = capng_capability_to_name(cap);
+
+	return name ? name : "unknown";
+}

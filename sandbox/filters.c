@@ -104,6 +104,7 @@ static const struct sc_rule rules[] = {
 	ALLOW(accept4,           F,       "next client of a listening channel"),
 	ALLOW(socketpair,            W,   "a reply socket for each child",
 	      IS(0, AF_UNIX)),
+	ALLOW(connect,               W,   "the journal, on the one socket that is no pair"),
 	ALLOW(shutdown,              W,   "hang up on a peer that does not read",
 	      IS(1, SHUT_RDWR)),
 	ALLOW(close,             ALL,     "descriptors"),

@@ -46,6 +46,9 @@ bool identity_dropped(void);
  */
 int sandbox_keep_caps(uint64_t caps);
 
+/* The name of a capability as people write it, without "CAP_": "sys_admin". */
+const char *sandbox_cap_name(unsigned int cap);
+
 /* ---- system calls ---- */
 
 /* The processes that have a filter of their own. */

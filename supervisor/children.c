@@ -163,6 +163,8 @@ static void worker_args(const struct supervisor *s, const char *denied, const ch
 		*arg++ = "--hook";
 		*arg++ = s->hook;
 	}
+	if (s->audit.journal)
+		*arg++ = "--journal";
 	if (s->verbose)
 		*arg = "--verbose";
 }
@@ -183,7 +185,7 @@ static int launch_child(const struct child *c, int socket)
 	snprintf(denied, sizeof(denied), "%" PRIx64, ~s->commands);
 	if (id_of(c) == CHILD_WORKER) {
 		worker_args(s, denied, argv + 1);
-		l.extra = s->audit;
+		l.extra = s->audit.fd;
 		l.state = s->state;
 	} else if (id_of(c) != CHILD_SPAWNER) {
 		l.confine = &c->confine;

@@ -33,6 +33,7 @@
 #include "sandbox/sandbox.h"
 #include "supervisor/backoff.h"
 #include "supervisor/channel.h"
+#include "supervisor/setup.h"
 
 #define HANGUP_MS         500   /* for a program to end after its peer went */
 #define SPAWNER_HANGUP_MS 1500  /* the same, with programs of its own to end */
@@ -92,7 +93,7 @@ struct supervisor {
 	size_t said_len;
 	struct timer said_timer;
 	uint64_t commands; /* that the lists leave, by number in ipc/ops.h; ~0: no list */
-	int audit;
+	struct audit_sink audit;
 	bool verbose;
 	bool retry;     /* also a channel that was never open is tried again */
 	bool ready;     /* the worker that runs now said so */

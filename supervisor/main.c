@@ -103,13 +103,13 @@ static int begin(struct agent *a, struct options *o, int *status, struct err *e)
 	bool frozen = state_is_frozen(o->statedir);
 
 	/* Now, while a number that is open is open because the caller opened it. */
-	s->audit = audit_open(o->audit, frozen, e);
-	if (s->audit < 0 || (o->logfile && log_open(o->logfile, frozen, e) < 0))
+	if (audit_open(&s->audit, o->audit, frozen, e) < 0 ||
+	    (o->logfile && log_open(o->logfile, frozen, e) < 0))
 		return -1;
-	if (o->daemon && !o->logfile && s->audit == STDERR_FILENO) {
+	if (o->daemon && !o->logfile && s->audit.fd == STDERR_FILENO) {
 		options_warn(o, "a daemon has no standard error: decisions will not be "
 				"recorded, give --audit or --logfile");
-		s->audit = -1;
+		s->audit.fd = -1;
 	}
 	warn(o);
 	if (!o->daemon)

@@ -159,7 +159,8 @@ static const struct row rows[] = {
 	ROW_OWN("policy-root", "DIR", policy_root,
 		"policy files are beneath DIR, default /"),
 	ROW_OWN("audit", "SINK", audit,
-		"decision records to fd:N (default fd:2) or file:PATH"),
+		"decision records to journal, file:PATH or fd:N\n"
+		"(default journal where there is one, else fd:2)"),
 	ROW_OWN("frontend-user", "USER", frontend_user, "default postern-frontend"),
 	ROW_OWN("inspector-user", "USER", inspector_user, "default postern-inspector"),
 	ROW_OWN("spawner", "PATH", spawner,
@@ -192,7 +193,6 @@ void options_init(struct options *o, const char *name)
 	*o = (struct options){
 		.program = slash ? slash + 1 : name,
 		.method_name = "virtio-serial",
-		.audit = "fd:2",
 		.frontend_user = "postern-frontend",
 		.inspector_user = "postern-inspector",
 	};

@@ -32,7 +32,8 @@ struct options {
 	const char *config;              /* of -c; NULL: the usual places */
 	const char *profile;             /* NULL: the policy files */
 	const char *policy_root;         /* NULL: "/" */
-	const char *audit;               /* "fd:N" or "file:PATH", not checked yet */
+	const char *audit;               /* "journal", "fd:N" or "file:PATH", not checked
+					    yet; NULL: as there is */
 	const char *frontend_user;       /* name or uid */
 	const char *inspector_user;
 	const char *spawner;  /* socket; NULL: it is started here */

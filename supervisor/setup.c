@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "ipc/launch.h"
 #include "ipc/state.h"
 
 /* A decimal number from 0 to MAX, nothing before or after it; -1 if it is none. */
@@ -157,21 +158,33 @@ static int append_file(const char *path, const char *what, bool frozen, struct e
 	return TAKE_FD(fd);
 }
 
-int audit_open(const char *sink, bool frozen, struct err *e)
+static int audit_descriptor(const char *sink, struct err *e)
 {
-	int64_t number;
+	int64_t number = strncmp(sink, "fd:", 3) == 0 ? number_of(sink + 3, INT_MAX) : -1;
 	int flags;
 
-	if (strncmp(sink, "file:", 5) == 0)
-		return append_file(sink + 5, "audit", frozen, e);
-	number = strncmp(sink, "fd:", 3) == 0 ? number_of(sink + 3, INT_MAX) : -1;
 	if (number < 0)
 		return err_set(e, ERR_GENERIC,
-			       "--audit '%s' is neither fd:N nor file:PATH", sink);
+			       "--audit '%s' is neither journal nor fd:N nor file:PATH",
+			       sink);
 	flags = fcntl((int)number, F_GETFL);
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
 		return err_sys(e, EBADF, "--audit '%s'", sink);
 	return (int)number;
+}
+
+int audit_open(struct audit_sink *a, const char *sink, bool frozen, struct err *e)
+{
+	*a = (struct audit_sink){.fd = -1};
+	if (!sink)
+		sink = access(JOURNAL_SOCKET, F_OK) == 0 ? "journal" : "fd:2";
+	if (strcmp(sink, "journal") == 0) {
+		a->journal = true;
+		return 0;
+	}
+	a->fd = strncmp(sink, "file:", 5) == 0 ? append_file(sink + 5, "audit", frozen, e)
+					       : audit_descriptor(sink, e);
+	return a->fd < 0 ? -1 : 0;
 }
 
 int log_open(const char *path, bool frozen, struct err *e)

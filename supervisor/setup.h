@@ -45,8 +45,17 @@ int state_open(const char *dir, struct err *e);
 /* Does the state in DIR say that a file system is frozen? Then nothing may be made. */
 bool state_is_frozen(const char *dir);
 
-/* Descriptor of SINK, "fd:N" (N itself) or "file:PATH" (opened); -1 with E filled. */
-int audit_open(const char *sink, bool frozen, struct err *e);
+/* Where records go: to the journal, or to a descriptor (-1: nowhere). */
+struct audit_sink {
+	bool journal;
+	int fd;
+};
+
+/*
+ * SINK is "journal", "fd:N" (N itself) or "file:PATH" (opened); NULL: the journal where
+ * its socket is, else "fd:2". 0, or -1 with E filled.
+ */
+int audit_open(struct audit_sink *a, const char *sink, bool frozen, struct err *e);
 
 /* Standard error goes to the end of the file PATH from now on. */
 int log_open(const char *path, bool frozen, struct err *e);

@@ -52,38 +52,57 @@ static uint64_t realtime_usec(void)
 static void fill_common(struct audit *a, enum audit_event event, struct msg_audit *r)
 {
 	const struct event_row *row = &event_rows[event];
+	uint64_t dropped = a->sink->held->dropped;
 
 	r->message_id = v_str(row->id);
 	r->priority = V_INT(row->priority);
 	r->time_usec = V_U64(realtime_usec());
 	r->event = v_str(row->name);
-	r->seq = V_U64(++a->seq);
+	r->seq = V_U64(a->seq + 1);
 	r->boot_id = v_str(a->boot_id[0] ? a->boot_id : NULL);
 	r->instance = v_str(a->instance);
-	if (a->dropped)
-		r->dropped = V_U64(a->dropped);
+	if (dropped)
+		r->dropped = V_U64(dropped);
 }
 
 /* The record as one line of JSON. */
-static bool put_line(struct audit *a, bool must, const struct msg_audit *r)
+static void put_line(struct wbuf *w, const struct msg_audit *r)
 {
-	uint8_t encoded[AUDIT_LINE_MAX], line[AUDIT_LINE_MAX];
+	uint8_t encoded[AUDIT_LINE_MAX];
 	struct wbuf wire = wbuf_fixed(encoded, sizeof(encoded));
-	struct wbuf json = wbuf_fixed(line, sizeof(line));
 	struct rbuf read;
 
 	schema_put(&wire, &schema_audit, r);
 	read = rbuf_of(wire.p, wire.len);
-	if (wire.bad ||
-	    schema_render(&read, &schema_audit, &(struct render){0}, &json) < 0)
-		return false;
-	wbuf_text(&json, "\n");
-	return !json.bad && sink_put(a->sink, SINK_AUDIT, json.p, json.len, must) == 0;
+	if (wire.bad || schema_render(&read, &schema_audit, &(struct render){0}, w) < 0)
+		w->bad = true;
+	wbuf_text(w, "\n");
 }
 
-int audit_write(struct audit *a, enum audit_event event, bool must, struct msg_audit *r,
-		const char *message, ...)
+/* As the sink takes it, to the sink. */
+static int put(struct audit *a, struct audit_how how, const struct msg_audit *r)
 {
+	uint8_t text[AUDIT_LINE_MAX];
+	struct wbuf w = wbuf_fixed(text, sizeof(text));
+	struct packet packet = {
+		.kind = how.kind,
+		.session = r->session.v,
+		.dropped = r->dropped.v,
+		.p = text,
+	};
+
+	if (a->sink->format == SINK_JOURNAL)
+		journal_entry(&w, r);
+	else
+		put_line(&w, r);
+	packet.len = w.len;
+	return w.bad ? -1 : sink_put(a->sink, &packet, how.effort);
+}
+
+int audit_write(struct audit *a, enum audit_event event, struct audit_how how,
+		struct msg_audit *r, const char *message, ...)
+{
+	struct held *held = a->sink->held;
 	char text[512];
 	va_list ap;
 
@@ -92,10 +111,14 @@ int audit_write(struct audit *a, enum audit_event event, bool must, struct msg_a
 	va_end(ap);
 	r->message = v_str(text);
 	fill_common(a, event, r);
-	if (put_line(a, must, r)) {
-		a->dropped = 0;
+	if (put(a, how, r) == 0) {
+		a->seq++;
+		held->dropped -= r->dropped.v;
 		return 0;
 	}
-	a->dropped++;
+	if (how.effort == SINK_KEEP) {
+		a->seq++;
+		held->dropped++;
+	}
 	return -1;
 }

@@ -15,13 +15,12 @@
 
 /* Bytes of the redacted arguments in a record at the most; longer ones are cut. */
 #define AUDIT_ARGS_MAX 4096
-/* Bytes of one record as a line. */
+/* Bytes of one record, written. */
 #define AUDIT_LINE_MAX 32768
 
 struct audit {
 	struct sink *sink;
-	uint64_t seq;     /* of the last record of this instance */
-	uint64_t dropped; /* records lost since the last one that went out */
+	uint64_t seq; /* of the last record of this instance */
 	char boot_id[40];
 	char instance[40]; /* of this worker process */
 };
@@ -32,12 +31,20 @@ struct audit {
  */
 int audit_init(struct audit *a, struct sink *sink);
 
+/* What a record is (ipc/state.h), and how much is done for it. */
+struct audit_how {
+	enum held_kind kind;
+	enum sink_effort effort;
+};
+#define AUDIT_HOW(kind_tag, effort_tag) \
+	((struct audit_how){HELD_##kind_tag, SINK_##effort_tag})
+
 /*
  * Write R as an EVENT with the text MESSAGE. Fills the common fields. Never blocks. 0, or
- * -1: the record is lost; it is counted, and the next record says so. MUST: it may use
- * the room that is kept for what changes the guest.
+ * -1: it is not written. Then one that was to be kept is lost and counted, which the next
+ * record tells; of any other it is as if it had never been.
  */
-int audit_write(struct audit *a, enum audit_event event, bool must, struct msg_audit *r,
-		const char *message, ...) PRINTF(5, 6);
+int audit_write(struct audit *a, enum audit_event event, struct audit_how how,
+		struct msg_audit *r, const char *message, ...) PRINTF(5, 6);
 
 #endif

@@ -163,15 +163,17 @@ struct words {
 	struct rbuf args;
 };
 
-/* Write the record. What changes the guest leaves one, or is not done. */
+/* Write the record. What changes the guest leaves one, or is refused, which does too. */
 static void record(struct worker *w, const struct asked *q, struct verdict *v,
 		   const struct words *words, uint64_t serial)
 {
-	if (record_decision(w, q, v, &words->head, q->args ? &words->args : NULL,
-			    serial) == 0)
+	const struct rbuf *args = q->args ? &words->args : NULL;
+
+	if (record_decision(w, q, v, &words->head, args, serial) == 0 || !v->allowed ||
+	    !(q->op->flags & OPF_MUTATES) || q->op->flags & OPF_FROZEN_OK)
 		return;
-	if (v->allowed && q->op->flags & OPF_MUTATES && !(q->op->flags & OPF_FROZEN_OK))
-		refuse(v, REASON_AUDIT, ERR_GENERIC);
+	refuse(v, REASON_AUDIT, ERR_GENERIC);
+	record_decision(w, q, v, &words->head, args, serial);
 }
 
 static void act(struct worker *w, struct frame *f, const struct asked *q,
@@ -192,13 +194,14 @@ static void act(struct worker *w, struct frame *f, const struct asked *q,
 			request_drop(rq);
 		refusal(w, q, v, serial, &e);
 		send_error(w, f, &e);
-		record_refused(w, q, v, serial);
+		record_refused(w, q, v, &words->head, serial);
 		return;
 	}
 	rq->serial = serial;
 	rq->id = f->request;
 	rq->session = words->head.session.v;
 	rq->rule = v->policy.rule;
+	rq->repeat = v->repeat;
 	if (schema_bulks(q->op->args, q->args))
 		rq->bulk_fd = TAKE_FD(f->fds[f->n_fds - 1]);
 	request_start(w, rq, q, &v->policy, &words->args);

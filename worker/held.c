@@ -1,10 +1,10 @@
 /*
- * worker/held.c - lines that wait for a thaw, in memory that outlives the worker
+ * worker/held.c - records and lines that cannot be written yet
  *
  * Runs in:   worker
- * Input:     lines of the worker; what an earlier worker left, which is checked
- * May touch: the lines in struct state
- * Must not:  grow, lose what must not be lost to what may be
+ * Input:     records and lines of the worker; what an earlier worker left, which is
+ * checked May touch: struct held of struct state, which outlives the worker Must not:
+ * grow, lose a change to what is none, lose one session's to another's
  */
 #include "worker/held.h"
 
@@ -15,26 +15,71 @@
 /* In front of each packet. */
 struct head {
 	uint32_t len;
-	uint32_t must;
+	uint32_t kind;
+	uint64_t session;
+	uint64_t dropped;
 };
 
-/* To make room for one, so many bytes of the oldest go at once: moving the rest costs. */
-#define EVICT (HELD_MAX / 16)
+static const uint32_t rooms[HELD_KINDS] = {
+#define HELD_ROOM(tag, kib) (kib) * 1024,
+	HELD_TABLE(HELD_ROOM)};
 
-static struct head head_at(const struct held_lines *h, size_t at)
+/* To make room for one, so much of the room is emptied: moving the rest costs. */
+#define EVICT_PART 16
+
+size_t held_room(enum held_kind kind)
 {
-	struct head head;
-
-	memcpy(&head, h->bytes + at, sizeof(head));
-	return head;
+	return rooms[kind];
 }
 
-/* Whoever wrote last may have died of it. */
-static bool is_whole(const struct held_lines *h, size_t *plain)
+static bool is_line(uint32_t kind)
+{
+	return kind == HELD_LINE;
+}
+
+/* The packet at *AT, which moves on to the next; 0: there is none. */
+static size_t next(const struct held *h, size_t *at, struct head *head)
+{
+	size_t size;
+
+	if (*at >= h->used)
+		return 0;
+	memcpy(head, h->bytes + *at, sizeof(*head));
+	size = sizeof(*head) + head->len;
+	*at += size;
+	return size;
+}
+
+/* ---- taking some out ---- */
+
+/* The packet of SIZE bytes that ends at FROM stays: move it up to *TO. */
+static void keep(struct held *h, size_t from, size_t size, size_t *to)
+{
+	memmove(h->bytes + *to, h->bytes + from - size, size);
+	*to += size;
+}
+
+static void forget(struct held *h, const struct head *head, size_t size)
+{
+	h->of_kind[head->kind] -= (uint32_t)size;
+}
+
+static void count_dropped(struct held *h, const struct head *head)
+{
+	if (is_line(head->kind))
+		h->lines_dropped++;
+	else
+		h->dropped += 1 + head->dropped;
+}
+
+/* ---- what an earlier worker left ---- */
+
+/* Whoever wrote last may have died of it: count anew what there is of each kind. */
+static bool is_whole(struct held *h)
 {
 	size_t at = 0;
 
-	*plain = 0;
+	memset(h->of_kind, 0, sizeof(h->of_kind));
 	if (h->used > HELD_MAX)
 		return false;
 	while (at < h->used) {
@@ -42,96 +87,152 @@ static bool is_whole(const struct held_lines *h, size_t *plain)
 
 		if (h->used - at < sizeof(head))
 			return false;
-		head = head_at(h, at);
-		if (!head.len || head.len > h->used - at - sizeof(head))
+		memcpy(&head, h->bytes + at, sizeof(head));
+		if (!head.len || head.len > h->used - at - sizeof(head) ||
+		    head.kind >= HELD_KINDS)
 			return false;
 		at += sizeof(head) + head.len;
-		*plain += head.must ? 0 : sizeof(head) + head.len;
+		h->of_kind[head.kind] += (uint32_t)sizeof(head) + head.len;
 	}
 	return true;
 }
 
-void held_check(struct held_lines *h)
+static void drop_records(struct held *h)
 {
-	size_t plain;
+	size_t at = 0, to = 0, size;
+	struct head head;
 
-	if (!is_whole(h, &plain))
-		h->used = plain = 0;
-	h->plain = (uint32_t)plain;
-}
-
-/* Drop the oldest plain packets, at least BYTES of them; what must stay moves up. */
-static void evict(struct held_lines *h, size_t bytes)
-{
-	size_t from = 0, to = 0, gone = 0;
-
-	while (from < h->used) {
-		struct head head = head_at(h, from);
-		size_t size = sizeof(head) + head.len;
-
-		if (!head.must && gone < bytes) {
-			gone += size;
-			h->dropped++;
+	while ((size = next(h, &at, &head))) {
+		if (is_line(head.kind)) {
+			keep(h, at, size, &to);
 		} else {
-			memmove(h->bytes + to, h->bytes + from, size);
-			to += size;
+			forget(h, &head, size);
+			count_dropped(h, &head);
 		}
-		from += size;
 	}
 	h->used = (uint32_t)to;
-	h->plain -= (uint32_t)gone;
 }
 
-static bool has_room(struct held_lines *h, bool must, size_t size)
+void held_check(struct held *h, uint32_t format)
 {
-	/* Plain ones make room for either; their half is all they have. */
-	if ((!must && h->plain + size > HELD_MAX / 2) ||
-	    (h->plain && h->used + size > HELD_MAX))
-		evict(h, size > EVICT ? size : EVICT);
-	return h->used + size <= HELD_MAX && (must || h->plain + size <= HELD_MAX / 2);
+	if (!is_whole(h)) {
+		h->used = 0;
+		memset(h->of_kind, 0, sizeof(h->of_kind));
+	} else if (h->format != format) {
+		drop_records(h);
+	}
+	h->format = format;
 }
 
-bool held_put(struct held_lines *h, bool must, uint8_t tag, const void *line, size_t len)
-{
-	struct head head = {.len = (uint32_t)len + 1, .must = must};
-	size_t size = sizeof(head) + head.len;
-	uint8_t *p;
+/* ---- room ---- */
 
-	if (!has_room(h, must, size))
+/*
+ * The session that has more than half of what there is of KIND, by the vote of Boyer and
+ * Moore: what is left when bytes of different sessions have cancelled each other out.
+ */
+static bool heaviest(const struct held *h, enum held_kind kind, uint64_t *session)
+{
+	size_t at = 0, size, weight = 0, bytes = 0;
+	struct head head;
+
+	*session = 0;
+	while ((size = next(h, &at, &head))) {
+		if (head.kind != (uint32_t)kind)
+			continue;
+		if (head.session == *session) {
+			weight += size;
+		} else if (size <= weight) {
+			weight -= size;
+		} else {
+			*session = head.session;
+			weight = size - weight;
+		}
+	}
+	for (at = 0; (size = next(h, &at, &head));)
+		if (head.kind == (uint32_t)kind && head.session == *session)
+			bytes += size;
+	return bytes > h->of_kind[kind] / 2;
+}
+
+/* Drop the oldest packets of KIND and SESSION, at least BYTES of them. */
+static void evict(struct held *h, enum held_kind kind, uint64_t session, size_t bytes)
+{
+	size_t at = 0, to = 0, gone = 0, size;
+	struct head head;
+
+	while ((size = next(h, &at, &head))) {
+		if (head.kind == (uint32_t)kind && head.session == session &&
+		    gone < bytes) {
+			gone += size;
+			forget(h, &head, size);
+			count_dropped(h, &head);
+		} else {
+			keep(h, at, size, &to);
+		}
+	}
+	h->used = (uint32_t)to;
+}
+
+static bool has_room(struct held *h, enum held_kind kind, size_t size)
+{
+	uint64_t session;
+
+	while (h->of_kind[kind] + size > rooms[kind]) {
+		if (kind == HELD_ACT || !heaviest(h, kind, &session))
+			return false;
+		evict(h, kind, session, max_size(size, rooms[kind] / EVICT_PART));
+	}
+	return true;
+}
+
+bool held_put(struct held *h, const struct packet *packet, size_t reserve)
+{
+	struct head head = {
+		.len = (uint32_t)packet->len,
+		.kind = packet->kind,
+		.session = packet->session,
+		.dropped = packet->dropped,
+	};
+	size_t size = sizeof(head) + packet->len;
+
+	if (size + reserve > rooms[packet->kind] ||
+	    !has_room(h, packet->kind, size + reserve))
 		return false;
-	p = mempcpy(h->bytes + h->used, &head, sizeof(head));
-	*p++ = tag;
-	memcpy(p, line, len);
-	h->plain += must ? 0 : (uint32_t)size;
+	memcpy(mempcpy(h->bytes + h->used, &head, sizeof(head)), packet->p, packet->len);
+	h->of_kind[packet->kind] += (uint32_t)size;
 	h->used += (uint32_t)size; /* last: until now it is not there */
 	return true;
 }
 
-const uint8_t *held_next(const struct held_lines *h, size_t *at, size_t *len)
-{
-	struct head head;
-	const uint8_t *p;
+/* ---- giving out ---- */
 
-	if (*at >= h->used)
-		return NULL;
-	head = head_at(h, *at);
-	p = h->bytes + *at + sizeof(head);
-	*len = head.len;
-	*at += sizeof(head) + head.len;
-	return p;
+bool held_waits(const struct held *h, bool lines)
+{
+	return lines ? h->of_kind[HELD_LINE] : h->used > h->of_kind[HELD_LINE];
 }
 
-void held_forget(struct held_lines *h, size_t at)
+bool held_give(struct held *h, bool lines, held_write *write, void *context)
 {
-	size_t passed = 0, plain = 0;
+	size_t at = 0, to = 0, size;
+	struct head head;
+	bool takes = true;
 
-	while (passed < at) {
-		struct head head = head_at(h, passed);
+	while ((size = next(h, &at, &head))) {
+		const struct packet packet = {
+			.kind = (enum held_kind)head.kind,
+			.session = head.session,
+			.dropped = head.dropped,
+			.p = h->bytes + at - head.len,
+			.len = head.len,
+		};
 
-		plain += head.must ? 0 : sizeof(head) + head.len;
-		passed += sizeof(head) + head.len;
+		if (is_line(head.kind) == lines && takes)
+			takes = write(context, &packet);
+		if (is_line(head.kind) == lines && takes)
+			forget(h, &head, size);
+		else
+			keep(h, at, size, &to);
 	}
-	memmove(h->bytes, h->bytes + at, h->used - at);
-	h->used -= (uint32_t)at;
-	h->plain -= (uint32_t)plain;
+	h->used = (uint32_t)to;
+	return !held_waits(h, lines);
 }

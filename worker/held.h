@@ -1,15 +1,15 @@
 /*
- * worker/held.h - lines that wait for a thaw, in memory that outlives the worker
+ * worker/held.h - records and lines that cannot be written yet
  *
  * Runs in:   worker
- * Input:     lines of the worker; what an earlier worker left, which is checked
- * May touch: the lines in struct state
- * Must not:  grow, lose what must not be lost to what may be
+ * Input:     records and lines of the worker; what an earlier worker left, which is
+ * checked May touch: struct held of struct state, which outlives the worker Must not:
+ * grow, lose a change to what is none, lose one session's to another's
  *
- * While file systems are frozen nothing is written to any (AUDIT.md, rules). Lines are
- * kept here, in order, until the thaw; a worker that dies leaves them to the next. Plain
- * lines may take half of the room, and the oldest of them go first, which is counted; the
- * rest is for lines that must not be lost.
+ * They wait because file systems are frozen, or because nobody takes them at present, and
+ * keep their order (AUDIT.md, rules). Each kind has room of its own. Where that is used
+ * up, the session that has most of it loses its oldest; where none has, the new one is
+ * not taken. So no session can push out what others left. What is dropped is counted.
  */
 #ifndef POSTERN_WORKER_HELD_H
 #define POSTERN_WORKER_HELD_H
@@ -19,21 +19,39 @@
 
 #include "ipc/state.h"
 
-/* Empty what is no list of lines, so that the rest may believe it. */
-void held_check(struct held_lines *h);
+/* Of the room for changes, what is kept for the ends of those that were begun. */
+#define HELD_RESERVE (128 * 1024)
+
+struct packet {
+	enum held_kind kind;
+	uint64_t session; /* 0: nobody's */
+	uint64_t dropped; /* it says that so many were */
+	const uint8_t *p; /* what will be written; borrowed */
+	size_t len;
+};
+
+/* Bytes of KIND at the most, heads included. */
+size_t held_room(enum held_kind kind);
+
+/* Empty what is no list of packets, and what records are of another FORMAT. */
+void held_check(struct held *h, uint32_t format);
 
 /*
- * Keep a packet: TAG, then LEN bytes. MUST: it may take all the room there is; a plain
- * one takes the place of older ones. False: there is no room, it is lost.
+ * Keep a packet; RESERVE bytes of its kind's room stay free. False: there is no room; it
+ * is the caller's to count.
  */
-bool held_put(struct held_lines *h, bool must, uint8_t tag, const void *line, size_t len);
+bool held_put(struct held *h, const struct packet *packet, size_t reserve);
+
+/* Does a line wait (LINES), or a record (not LINES)? */
+bool held_waits(const struct held *h, bool lines);
+
+/* Write PACKET. False: not now, or it cannot be. */
+typedef bool held_write(void *context, const struct packet *packet);
 
 /*
- * The packet at *AT (0: the oldest), tag first; *AT moves on to the next. NULL: no more.
+ * Have the lines written, or the records, oldest first, until WRITE says no. True: none
+ * is left.
  */
-const uint8_t *held_next(const struct held_lines *h, size_t *at, size_t *len);
-
-/* Forget all before AT, as held_next left it. */
-void held_forget(struct held_lines *h, size_t at);
+bool held_give(struct held *h, bool lines, held_write *write, void *context);
 
 #endif

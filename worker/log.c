@@ -15,6 +15,30 @@
 
 #define LOG_LINE_MAX 1024
 
+static void put_line(struct worker *w, const void *line, size_t len)
+{
+	const struct packet packet = {.kind = HELD_LINE, .p = line, .len = len};
+
+	if (sink_put(&w->sink, &packet, SINK_KEEP) < 0)
+		w->state->held.lines_dropped++;
+}
+
+/* A line with what was lost before it. */
+static void put(struct worker *w, const void *line, size_t len)
+{
+	uint64_t *dropped = &w->state->held.lines_dropped, told = *dropped;
+	char text[64];
+	int n;
+
+	if (told) {
+		*dropped = 0;
+		n = snprintf(text, sizeof(text), "postern-worker: %llu lines were lost\n",
+			     (unsigned long long)told);
+		put_line(w, text, (size_t)n);
+	}
+	put_line(w, line, len);
+}
+
 void worker_log(struct worker *w, const char *fmt, ...)
 {
 	char line[LOG_LINE_MAX];
@@ -26,7 +50,7 @@ void worker_log(struct worker *w, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	n = snprintf(line, sizeof(line), "postern-worker: %s\n", text);
-	sink_put(&w->sink, SINK_LOG, line, (size_t)n, false);
+	put(w, line, (size_t)n);
 }
 
 bool bucket_take(struct bucket *b, uint64_t now)
@@ -46,9 +70,10 @@ void worker_log_for(struct worker *w, const char *process, const struct frame *f
 	struct wbuf line = wbuf_fixed(buf, sizeof(buf));
 	struct rbuf text = rbuf_of(f->body, f->len);
 
-	if (!bucket_take(&w->lines, now_ms()))
+	if (!bucket_take(&w->lines, now_ms())) {
+		w->state->held.lines_dropped++;
 		return;
-
+	}
 	rbuf_u8(&text); /* the level */
 	wbuf_text(&line, process);
 	wbuf_text(&line, ": ");
@@ -57,5 +82,5 @@ void worker_log_for(struct worker *w, const char *process, const struct frame *f
 		  min_size(rbuf_left(&text), LOG_LINE_MAX / 4));
 	wbuf_text(&line, "\n");
 	if (!line.bad)
-		sink_put(&w->sink, SINK_LOG, line.p, line.len, false);
+		put(w, line.p, line.len);
 }

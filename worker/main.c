@@ -19,6 +19,7 @@
 #include "sandbox/sandbox.h"
 #include "worker/ops/power.h"
 #include "worker/policy.h"
+#include "worker/repeats.h"
 
 /* Bytes of an allocation from which on it is a mapping of its own. */
 #define MAP_FROM (128 * 1024)
@@ -27,6 +28,7 @@ struct settings {
 	struct policy_from policy;
 	const char *runtime; /* directory in memory; NULL: there is none */
 	const char *hook;    /* of freezes; NULL: none */
+	bool journal;        /* records go there */
 	bool verbose;
 };
 
@@ -38,6 +40,7 @@ static int parse(int argc, char **argv, struct settings *s)
 		{"deny", required_argument, NULL, 'd'},
 		{"runtime", required_argument, NULL, 't'},
 		{"hook", required_argument, NULL, 'h'},
+		{"journal", no_argument, NULL, 'j'},
 		{"verbose", no_argument, NULL, 'v'},
 		{0},
 	};
@@ -55,6 +58,8 @@ static int parse(int argc, char **argv, struct settings *s)
 			s->runtime = optarg;
 		else if (c == 'h')
 			s->hook = optarg;
+		else if (c == 'j')
+			s->journal = true;
 		else if (c == 'v')
 			s->verbose = true;
 		else
@@ -167,7 +172,6 @@ static int open_state(struct worker *w)
 		s->magic = STATE_MAGIC;
 		s->last_handle = HANDLE_FIRST - 1;
 	}
-	held_check(&s->held);
 	w->state = s;
 	close_p(&fd);
 	return 0;
@@ -192,7 +196,7 @@ static int prepare(struct worker *w, const struct settings *s)
 		return -1;
 	w->systemd = power_by_systemd(&w->sys);
 	w->init_by_signal = power_signal_of(&w->sys, POWER_DOWN) > 0;
-	if (sink_init(&w->sink, &w->loop, audit_fd, &w->state->held) < 0 ||
+	if (sink_init(&w->sink, &w->loop, audit_fd, s->journal, &w->state->held) < 0 ||
 	    freeze_open(w, s->runtime, s->hook) < 0)
 		return -1;
 	hold_if_frozen(w);
@@ -220,7 +224,7 @@ static int serve(struct worker *w, const struct needs *needs)
 	/* Sealed, so that the writer is born with all that its successors will have. */
 	if (sink_start(&w->sink) < 0)
 		return EXIT_SYSTEM;
-	record_start(w, needs->caps);
+	record_start(w, needs->caps, needs->spawner);
 	if (w->verbose)
 		worker_log(w, "ready, policy %s", policy_base(&w->policy));
 	freeze_resume(w);
@@ -229,6 +233,7 @@ static int serve(struct worker *w, const struct needs *needs)
 	status = loop_run(&w->loop);
 	requests_stop(w);
 	handles_stop(w);
+	repeats_tell(w);
 	record_stop(w, status < 0 ? "failure of its own" : "the supervisor ended");
 	sink_end(&w->sink);
 	return status < 0 ? EXIT_SYSTEM : status;
@@ -262,6 +267,8 @@ int main(int argc, char **argv)
 	status = load_policy(w, &settings);
 	if (status)
 		return status;
+	if (repeats_init(w) < 0)
+		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
 	needs = needs_of(w);
 	status = seal(&needs);
 	return status ? status : serve(w, &needs);

@@ -11,6 +11,8 @@
 
 #include "ipc/jsonw.h"
 #include "ipc/note.h"
+#include "sandbox/sandbox.h"
+#include "worker/repeats.h"
 #include "worker/steps/steps.h"
 
 /* Of a path as the host wrote it, and as the kernel knows it. */
@@ -40,6 +42,18 @@ static const char *mode_name(const struct worker *w)
 	return w->policy.head->mode == MODE_COMPLAIN ? "complain" : "enforce";
 }
 
+static void put_rule(struct worker *w, struct msg_audit *r, const struct image_rule *rule)
+{
+	r->policy_sha256 = v_str(w->policy_digest);
+	r->policy_mode = v_str(mode_name(w));
+	if (!rule)
+		return;
+	r->rule = v_str(policy_text(&w->policy, rule->name));
+	r->rule_file = v_str(policy_text(&w->policy, rule->file));
+	if (rule->line)
+		r->rule_line = V_U64(rule->line);
+}
+
 static const char *decision_name(const struct verdict *v)
 {
 	if (!v->allowed)
@@ -49,33 +63,61 @@ static const char *decision_name(const struct verdict *v)
 	return v->policy.complained ? "complain" : "allow";
 }
 
-void record_start(struct worker *w, uint64_t caps)
+/* The names of CAPS, and whether programs can be run. */
+static void put_privileges(char *out, size_t size, uint64_t caps, bool spawner)
 {
-	char privileges[32];
+	size_t n = 0;
+
+	for (unsigned int cap = 0; caps >> cap && cap < 63; cap++)
+		if (caps >> cap & 1)
+			n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "",
+					      sandbox_cap_name(cap));
+	snprintf(out + n, size - n, "%s%s", n ? " " : "",
+		 spawner ? "spawner" : "no-spawner");
+}
+
+static void record_policy(struct worker *w)
+{
+	const char *why = policy_text(&w->policy, w->policy.head->locked_down);
+	struct msg_audit r = {.policy_base = v_str(policy_base(&w->policy))};
+
+	put_rule(w, &r, NULL);
+	if (!*why) {
+		audit_write(&w->audit, EVENT_POLICY_LOAD, AUDIT_HOW(OWN, KEEP), &r,
+			    "The policy is loaded: base %s, mode %s",
+			    policy_base(&w->policy), mode_name(w));
+		return;
+	}
+	r.detail = v_str(why);
+	audit_write(&w->audit, EVENT_POLICY_REFUSED, AUDIT_HOW(OWN, KEEP), &r,
+		    "The policy is refused: %s", why);
+	audit_write(&w->audit, EVENT_LOCKED_DOWN, AUDIT_HOW(OWN, KEEP), &r,
+		    "Only session commands are answered until the policy is mended");
+}
+
+void record_start(struct worker *w, uint64_t caps, bool spawner)
+{
+	char privileges[1024];
 	struct msg_audit r = {0};
 
 	hex(w->policy.sha256, SHA256_LEN, w->policy_digest);
-	snprintf(privileges, sizeof(privileges), "caps=%llx", (unsigned long long)caps);
+	put_privileges(privileges, sizeof(privileges), caps, spawner);
+	put_rule(w, &r, NULL);
 	r.version = v_str(POSTERN_VERSION);
 	r.policy_base = v_str(policy_base(&w->policy));
-	r.policy_sha256 = v_str(w->policy_digest);
-	r.policy_mode = v_str(mode_name(w));
 	r.privileges = v_str(privileges);
-	audit_write(&w->audit, EVENT_START, true, &r, "Postern %s is ready, policy %s",
-		    POSTERN_VERSION, policy_base(&w->policy));
+	audit_write(&w->audit, EVENT_START, AUDIT_HOW(OWN, KEEP), &r,
+		    "Postern %s is ready, policy %s", POSTERN_VERSION,
+		    policy_base(&w->policy));
+	record_policy(w);
 }
 
 void record_stop(struct worker *w, const char *why)
 {
 	struct msg_audit r = {.detail = v_str(why)};
 
-	audit_write(&w->audit, EVENT_STOP, true, &r, "Postern ends: %s", why);
-}
-
-/* Records of what changes the guest have room of their own; a refusal changes nothing. */
-static bool must(const struct op *op)
-{
-	return op->flags & OPF_MUTATES;
+	audit_write(&w->audit, EVENT_STOP, AUDIT_HOW(OWN, KEEP), &r, "Postern ends: %s",
+		    why);
 }
 
 /* The arguments without their secrets; cut where they are longer than a record takes. */
@@ -98,25 +140,6 @@ static void put_args(struct msg_audit *r, const struct op *op, const struct rbuf
 		r->args_cut = V_BOOL(true);
 }
 
-/*
- * Refusals while something is frozen are many and equal, and their room is small: the
- * first of each operation is recorded, and at the thaw how many followed.
- */
-static bool is_repeated(const struct worker *w, const struct asked *q,
-			const struct verdict *v)
-{
-	return v->reason == REASON_FROZEN && !q->object &&
-	       w->state->refused[q->number] > 1;
-}
-
-static bool is_first_frozen(struct worker *w, const struct asked *q,
-			    const struct verdict *v)
-{
-	/* Of what was under way when the freeze began there is not much. */
-	return v->reason == REASON_FROZEN &&
-	       (q->object || ++w->state->refused[q->number] == 1);
-}
-
 static void put_file(struct msg_audit *r, const struct asked *q)
 {
 	const struct msg_file_open *open = q->args;
@@ -129,13 +152,26 @@ static void put_file(struct msg_audit *r, const struct asked *q)
 		r->file_opened = cut(q->object->path, OPENED_MAX);
 }
 
-int record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
+/* A change that is allowed leaves its record, or is not done; a thaw is done anyway. */
+static struct audit_how how_of(const struct worker *w, const struct op *op,
+			       const struct verdict *v)
+{
+	if (!v->allowed)
+		return AUDIT_HOW(DENIED, KEEP);
+	if (!(op->flags & OPF_MUTATES))
+		return AUDIT_HOW(READ, KEEP);
+	if (op->flags & OPF_FROZEN_OK)
+		return AUDIT_HOW(ACT, KEEP);
+	return w->policy.head->audit_required ? AUDIT_HOW(ACT, NOW)
+					      : AUDIT_HOW(ACT, OFFER);
+}
+
+int record_decision(struct worker *w, const struct asked *q, struct verdict *v,
 		    const struct msg_request_head *head, const struct rbuf *args,
 		    uint64_t serial)
 {
 	uint8_t text[AUDIT_ARGS_MAX];
-	const struct image_rule *image = policy_rule(&w->policy, &v->policy);
-	const char *rule = image ? policy_text(&w->policy, image->name) : NULL;
+	const struct image_rule *rule = policy_rule(&w->policy, &v->policy);
 	struct msg_audit r = {
 		.request = V_U64(serial),
 		.session = V_U64(head->session.v),
@@ -143,44 +179,75 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 		.command = v_str(q->op->name),
 		.decision = v_str(decision_name(v)),
 		.reason = v_str(reason_name(v->reason)),
-		.rule = v_str(rule),
 	};
-	bool must_go;
 
-	must_go = (v->allowed && must(q->op)) || is_first_frozen(w, q, v);
-	if (is_repeated(w, q, v))
+	v->repeat = repeat_of(w, q, v, args);
+	if (v->repeat) {
+		v->repeat->session = head->session.v;
 		return 0;
+	}
 	put_args(&r, q->op, args, text);
 	put_file(&r, q);
-	r.policy_sha256 = v_str(w->policy_digest);
-	r.policy_mode = v_str(mode_name(w));
-	if (image)
-		r.rule_file = v_str(policy_text(&w->policy, image->file));
-	if (image && image->line)
-		r.rule_line = V_U64(image->line);
+	put_rule(w, &r, rule);
 	if (v->skew)
 		r.skew = V_BOOL(true);
-	return audit_write(&w->audit, EVENT_DECISION, must_go, &r, "%s %s (%s, rule %s)",
+	return audit_write(&w->audit, EVENT_DECISION, how_of(w, q->op, v), &r,
+			   "%s %s (%s, rule %s)",
 			   !v->allowed ? "Refused"
 			   : v->error  ? "Failed"
 				       : "Allowed",
-			   q->op->name, reason_name(v->reason), rule ? rule : "none");
+			   q->op->name, reason_name(v->reason),
+			   rule ? policy_text(&w->policy, rule->name) : "none");
 }
 
 void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,
-		    uint64_t serial)
+		    const struct msg_request_head *head, uint64_t serial)
 {
 	struct msg_audit r = {
 		.request = V_U64(serial),
+		.session = V_U64(head->session.v),
 		.command = v_str(q->op->name),
 		.result = v_str("refused"),
 		.reason = v_str(reason_name(v->reason)),
 	};
 
-	if (is_repeated(w, q, v))
-		return;
-	audit_write(&w->audit, EVENT_COMPLETE, false, &r, "%s was not carried out",
-		    q->op->name);
+	if (v->repeat)
+		repeat_ended(v->repeat, true);
+	else
+		audit_write(&w->audit, EVENT_COMPLETE, AUDIT_HOW(DENIED, KEEP), &r,
+			    "%s was not carried out", q->op->name);
+}
+
+int record_repeats(struct worker *w, const struct repeat *c)
+{
+	uint8_t text[AUDIT_ARGS_MAX];
+	char detail[64];
+	const struct op *op = op_by_number(c->op);
+	const struct rbuf args = rbuf_of(c->args, c->n_args);
+	const struct verdict v = {
+		.allowed = c->allowed,
+		.policy = {.rule = c->rule, .complained = c->complained},
+	};
+	struct msg_audit r = {
+		.session = V_U64(c->session),
+		.command = v_str(op->name),
+		.decision = v_str(decision_name(&v)),
+		.reason = v_str(reason_name((enum reason)c->reason)),
+		.repeat = V_U64(c->count),
+	};
+
+	if (!c->pressed)
+		put_args(&r, op, &args, text);
+	put_rule(w, &r, policy_rule(&w->policy, &v.policy));
+	snprintf(detail, sizeof(detail), "%llu of %llu failed",
+		 (unsigned long long)c->failed, (unsigned long long)c->count);
+	if (c->failed)
+		r.detail = v_str(detail);
+	return audit_write(&w->audit, EVENT_DECISION,
+			   c->allowed ? AUDIT_HOW(READ, OFFER) : AUDIT_HOW(DENIED, OFFER),
+			   &r, "%s %s %llu more times",
+			   c->allowed ? "Allowed" : "Refused", op->name,
+			   (unsigned long long)c->count);
 }
 
 void record_complete(struct worker *w, const struct request *rq, const char *result,
@@ -196,13 +263,19 @@ void record_complete(struct worker *w, const struct request *rq, const char *res
 		.duration_usec = V_U64(usec),
 	};
 
+	if (rq->repeat) {
+		repeat_ended(rq->repeat, streq(result, "ok") && !rq->abandoned);
+		return;
+	}
 	if (errnum)
 		r.errnum = V_INT(errnum);
 	if (rq->abandoned)
 		r.abandoned = V_BOOL(true);
-	audit_write(&w->audit, EVENT_COMPLETE, must(op), &r, "%s ended: %s, %llu us%s",
-		    op->name, result, (unsigned long long)usec,
-		    rq->abandoned ? ", abandoned by its client" : "");
+	audit_write(
+		&w->audit, EVENT_COMPLETE,
+		op->flags & OPF_MUTATES ? AUDIT_HOW(ACT, KEEP) : AUDIT_HOW(READ, KEEP),
+		&r, "%s ended: %s, %llu us%s", op->name, result, (unsigned long long)usec,
+		rq->abandoned ? ", abandoned by its client" : "");
 }
 
 void record_file(struct worker *w, enum audit_event event, const struct handle *h,
@@ -219,7 +292,7 @@ void record_file(struct worker *w, enum audit_event event, const struct handle *
 		r.bytes_read = V_U64(h->bytes_read);
 		r.bytes_written = V_U64(h->bytes_written);
 	}
-	audit_write(&w->audit, event, true, &r, "Handle %lld was %s: %s",
+	audit_write(&w->audit, event, AUDIT_HOW(ACT, KEEP), &r, "Handle %lld was %s: %s",
 		    (long long)h->number, event == EVENT_FILE_OPEN ? "opened" : "closed",
 		    result);
 }
@@ -268,8 +341,9 @@ void record_exec_start(struct worker *w, const struct request *rq,
 		.exec_unit = cut(got->unit, REQUESTED_MAX),
 	};
 
-	audit_write(&w->audit, EVENT_EXEC_START, true, &r, "Program %.*s runs as %lld",
-		    (int)r.exec_path.len, r.exec_path.p, (long long)got->pid.v);
+	audit_write(&w->audit, EVENT_EXEC_START, AUDIT_HOW(ACT, KEEP), &r,
+		    "Program %.*s runs as %lld", (int)r.exec_path.len, r.exec_path.p,
+		    (long long)got->pid.v);
 }
 
 void record_exec_exit(struct worker *w, const struct program *p,
@@ -285,9 +359,36 @@ void record_exec_exit(struct worker *w, const struct program *p,
 		.out_truncated = end->truncated,
 	};
 
-	audit_write(&w->audit, EVENT_EXEC_EXIT, true, &r, "Program %lld ended by %s %lld",
-		    (long long)p->pid, end->signal.set ? "signal" : "status",
+	audit_write(&w->audit, EVENT_EXEC_EXIT, AUDIT_HOW(ACT, KEEP), &r,
+		    "Program %lld ended by %s %lld", (long long)p->pid,
+		    end->signal.set ? "signal" : "status",
 		    (long long)(end->signal.set ? end->signal.v : end->exitcode.v));
+}
+
+/* ---- the frontend's word ---- */
+
+static const struct {
+	const char *decision;
+	enum reason reason;
+} outcomes[SESSION_OUTCOMES] = {
+	[SESSION_ANSWERED] = {"allow", REASON_RULE},
+	[SESSION_REFUSED] = {"deny", REASON_NO_RULE},
+	[SESSION_WRONG] = {"error", REASON_ARGUMENTS},
+};
+
+/* So many session commands. 0, or -1: what it names is none. */
+static int put_commands(struct msg_audit *r, const struct msg_session_note *note)
+{
+	const struct op *op = note->command.v > 0 && note->command.v < OP_MAX
+				      ? op_by_number((uint32_t)note->command.v)
+				      : NULL;
+
+	if (!op || op->audit != AUDIT_COUNT || !note->outcome.set)
+		return -1;
+	r->command = v_str(op->name);
+	r->decision = v_str(outcomes[note->outcome.v].decision);
+	r->reason = v_str(reason_name(outcomes[note->outcome.v].reason));
+	return 0;
 }
 
 int record_session(struct worker *w, struct frame *f)
@@ -296,12 +397,14 @@ int record_session(struct worker *w, struct frame *f)
 		[SESSION_CONNECT] = EVENT_CONNECT,
 		[SESSION_DISCONNECT] = EVENT_DISCONNECT,
 		[SESSION_MALFORMED] = EVENT_PROTOCOL_ERROR,
+		[SESSION_COMMANDS] = EVENT_DECISION,
 	};
 	struct rbuf r = rbuf_of(f->body, f->len);
 	struct msg_session_note note;
 	struct msg_audit record = {.reported_by = v_str("frontend")};
 
-	if (schema_get(&r, &schema_session_note, NULL, &note) < 0 || !rbuf_done(&r))
+	if (schema_get(&r, &schema_session_note, NULL, &note) < 0 || !rbuf_done(&r) ||
+	    (note.event.v == SESSION_COMMANDS && put_commands(&record, &note) < 0))
 		return -1;
 	if (!bucket_take(&w->notes, now_ms())) {
 		w->notes_dropped++;
@@ -315,9 +418,10 @@ int record_session(struct worker *w, struct frame *f)
 		record.detail = bounded(note.text);
 	if (note.count.v)
 		record.repeat = note.count;
-	audit_write(&w->audit, events[note.event.v], false, &record, "Session %llu: %s",
-		    (unsigned long long)note.session.v,
-		    names_session_event.v[note.event.v]);
+	audit_write(&w->audit, events[note.event.v], AUDIT_HOW(NOTE, KEEP), &record,
+		    "Session %llu: %s", (unsigned long long)note.session.v,
+		    record.command.set ? record.command.p
+				       : names_session_event.v[note.event.v]);
 	return 0;
 }
 
@@ -326,7 +430,8 @@ void record_process(struct worker *w, enum audit_event event, const char *proces
 {
 	struct msg_audit r = {.process = v_str(process), .detail = v_str(detail)};
 
-	audit_write(&w->audit, event, false, &r, "%s: %s", process, detail);
+	audit_write(&w->audit, event, AUDIT_HOW(OWN, KEEP), &r, "%s: %s", process,
+		    detail);
 }
 
 /* ---- the freeze ---- */
@@ -375,8 +480,8 @@ void record_freeze(struct worker *w)
 	struct msg_audit r = freeze_fields(&w->freeze);
 
 	r.fs_mounts = mounts_text(&w->freeze, text, sizeof(text));
-	audit_write(&w->audit, EVENT_FREEZE, true, &r, "%u file systems are frozen",
-		    w->freeze.count);
+	audit_write(&w->audit, EVENT_FREEZE, AUDIT_HOW(ACT, KEEP), &r,
+		    "%u file systems are frozen", w->freeze.count);
 }
 
 void record_thaw(struct worker *w)
@@ -390,9 +495,9 @@ void record_thaw(struct worker *w)
 
 	r.thaw_cause = v_str((size_t)f->cause < ARRAY_SIZE(causes) ? causes[f->cause]
 								   : causes[0]);
-	audit_write(&w->audit, asked ? EVENT_THAW : EVENT_AUTO_THAW, true, &r,
-		    "%u file systems were thawed: %.*s", f->count, (int)r.thaw_cause.len,
-		    r.thaw_cause.p);
+	audit_write(&w->audit, asked ? EVENT_THAW : EVENT_AUTO_THAW, AUDIT_HOW(ACT, KEEP),
+		    &r, "%u file systems were thawed: %.*s", f->count,
+		    (int)r.thaw_cause.len, r.thaw_cause.p);
 }
 
 /* ---- accounts, clock, CPUs and memory, power ---- */
@@ -413,12 +518,13 @@ void record_change(struct worker *w, const struct request *rq,
 
 	if (rq->op == OP_set_time) {
 		r.time_delta = V_INT(object->step);
-		audit_write(&w->audit, EVENT_TIME_SET, true, &r,
+		audit_write(&w->audit, EVENT_TIME_SET, AUDIT_HOW(ACT, KEEP), &r,
 			    "The clock is moved by %lld ns", (long long)object->step);
 	} else {
 		if (object->left != UINT64_MAX)
 			r.online = V_U64(object->left);
-		audit_write(&w->audit, EVENT_HOTPLUG, true, &r, "%s switched %s",
+		audit_write(&w->audit, EVENT_HOTPLUG, AUDIT_HOW(ACT, KEEP), &r,
+			    "%s switched %s",
 			    rq->op == OP_set_vcpus ? "CPUs are" : "Memory is",
 			    r.online.set ? "on or off" : "on");
 	}
@@ -429,7 +535,8 @@ void record_power(struct worker *w, const struct request *rq, const char *mode)
 	struct msg_audit r = act_fields(rq);
 
 	r.power_mode = v_str(mode);
-	audit_write(&w->audit, EVENT_POWER, true, &r, "The machine is told to %s", mode);
+	audit_write(&w->audit, EVENT_POWER, AUDIT_HOW(ACT, KEEP), &r,
+		    "The machine is told to %s", mode);
 }
 
 void record_password(struct worker *w, struct request *rq, const char *result)
@@ -441,8 +548,8 @@ void record_password(struct worker *w, struct request *rq, const char *result)
 	r.target_user = v_str(rq->steps->user);
 	r.password_crypted = V_BOOL(rq->steps->crypted);
 	r.result = v_str(result);
-	audit_write(&w->audit, EVENT_PASSWORD, true, &r, "Password of %s: %s",
-		    rq->steps->user, result);
+	audit_write(&w->audit, EVENT_PASSWORD, AUDIT_HOW(ACT, KEEP), &r,
+		    "Password of %s: %s", rq->steps->user, result);
 }
 
 void record_keys(struct worker *w, struct request *rq, const char *result)
@@ -454,34 +561,13 @@ void record_keys(struct worker *w, struct request *rq, const char *result)
 	r.target_user = v_str(rq->steps->user);
 	r.key_fingerprint = v_str(rq->steps->fingerprints);
 	r.result = v_str(result);
-	audit_write(&w->audit, EVENT_SSH_KEYS, true, &r, "Keys of %s, %s: %s",
-		    rq->steps->user, op_by_number(rq->op)->name, result);
-}
-
-static void record_repeated(struct worker *w, uint32_t op, uint32_t count)
-{
-	struct msg_audit r = {
-		.command = v_str(op_by_number(op)->name),
-		.decision = v_str("deny"),
-		.reason = v_str(reason_name(REASON_FROZEN)),
-		.repeat = V_U64(count),
-	};
-
-	audit_write(&w->audit, EVENT_DECISION, true, &r,
-		    "Refused %s %u more times while frozen", op_by_number(op)->name,
-		    count);
+	audit_write(&w->audit, EVENT_SSH_KEYS, AUDIT_HOW(ACT, KEEP), &r,
+		    "Keys of %s, %s: %s", rq->steps->user, op_by_number(rq->op)->name,
+		    result);
 }
 
 void record_release(struct worker *w)
 {
-	struct state *s = w->state;
-
-	w->audit.dropped += s->held.dropped;
-	s->held.dropped = 0;
-	for (uint32_t op = OP_NONE; op < OP_MAX; op++) {
-		if (s->refused[op] > 1 && op_by_number(op))
-			record_repeated(w, op, s->refused[op] - 1);
-		s->refused[op] = 0;
-	}
+	repeats_tell(w);
 	sink_release(&w->sink);
 }

@@ -1,9 +1,9 @@
 /*
- * worker/sink.c - lines out of the worker without ever waiting for a disk or terminal
+ * worker/sink.c - records and lines out of the worker, without ever waiting
  *
  * Runs in:   worker; the writer is an op child of it
- * Input:     lines of the worker
- * May touch: a socket to the writer; the writer: the two descriptors it was given
+ * Input:     records and lines of the worker
+ * May touch: the journal's socket, a socket to the writer; the writer: two descriptors
  * Must not:  block the worker, queue without bound
  */
 #include "worker/sink.h"
@@ -16,16 +16,15 @@
 #include "sandbox/sandbox.h"
 #include "worker/fork.h"
 
-struct sink_line {
-	struct sink_line *next;
-	size_t len;
-	uint8_t packet[]; /* one byte of enum sink_out, then the line */
-};
+/* In front of what the writer is given: where it goes. */
+enum writer_out { WRITER_LINE = 'l', WRITER_RECORD = 'r' };
+/* What the writer says: of the last record, whether it got into the file. */
+enum writer_word { WRITER_FAILED = '!', WRITER_WORKS = '+' };
 
 /* ---- the writer ---- */
 
 /* Waits as long as it takes: that is what this process is for. */
-static void write_all(int fd, const uint8_t *p, size_t len)
+static bool write_all(int fd, const uint8_t *p, size_t len)
 {
 	while (len) {
 		ssize_t n = write(fd, p, len);
@@ -36,110 +35,38 @@ static void write_all(int fd, const uint8_t *p, size_t len)
 		} else if (n < 0 && errno == EAGAIN) {
 			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
 		} else if (n == 0 || errno != EINTR) {
-			return; /* a full disk loses the line, not the writer */
+			return false; /* a full disk loses the line, not the writer */
 		}
 	}
+	return true;
+}
+
+/* Tell of each record that is lost, and of the first that is not. */
+static void tell(int sock, bool good, bool *failing)
+{
+	char word = good ? WRITER_WORKS : WRITER_FAILED;
+
+	if (good && !*failing)
+		return;
+	*failing = !good;
+	if (write(sock, &word, 1) < 0)
+		return; /* the worker is gone */
 }
 
 static _Noreturn void writer(int sock, int audit_fd)
 {
 	uint8_t packet[1 + SINK_LINE_MAX];
+	bool failing = false;
 	ssize_t n;
 
 	while ((n = recv(sock, packet, sizeof(packet), 0)) > 0) {
-		int fd = packet[0] == SINK_AUDIT ? audit_fd : STDERR_FILENO;
-
-		if (fd >= 0)
-			write_all(fd, packet + 1, (size_t)n - 1);
+		if (packet[0] == WRITER_LINE)
+			write_all(STDERR_FILENO, packet + 1, (size_t)n - 1);
+		else
+			tell(sock, write_all(audit_fd, packet + 1, (size_t)n - 1),
+			     &failing);
 	}
 	_exit(0);
-}
-
-/* ---- the worker's side ---- */
-
-/* True if the packet is gone, false if the socket is full or has no writer any more. */
-static bool send_packet(struct sink *s, const struct iovec *iov, size_t n)
-{
-	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n};
-
-	return sendmsg(s->source.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
-	       (errno != EAGAIN && errno != ENOBUFS && errno != EPIPE);
-}
-
-static void pop(struct sink *s)
-{
-	struct sink_line *line = s->head;
-
-	s->head = line->next;
-	if (!s->head)
-		s->tail = &s->head;
-	s->bytes -= line->len;
-	free(line);
-}
-
-/* What was held; false: it is not all gone. */
-static bool flush_held(struct sink *s)
-{
-	struct iovec iov;
-	size_t at = 0, sent = 0;
-	const uint8_t *p;
-
-	while ((p = held_next(s->held, &at, &iov.iov_len))) {
-		iov.iov_base = (void *)(uintptr_t)p;
-		if (!send_packet(s, &iov, 1))
-			break;
-		sent = at;
-	}
-	held_forget(s->held, sent);
-	return !p;
-}
-
-static void flush(struct sink *s)
-{
-	if (!s->holds && !flush_held(s))
-		return;
-	while (!s->holds && s->head) {
-		struct sink_line *line = s->head;
-		struct iovec iov = {.iov_base = line->packet, .iov_len = line->len};
-
-		if (!send_packet(s, &iov, 1))
-			return;
-		pop(s);
-	}
-	loop_events(s->loop, &s->source, EPOLLIN);
-}
-
-static int sink_event(struct source *source, uint32_t events)
-{
-	struct sink *s = CONTAINER_OF(source, struct sink, source);
-	int sock = s->source.fd;
-
-	if (!(events & (EPOLLHUP | EPOLLERR))) {
-		flush(s);
-		return 0;
-	}
-	/* The writer died. What waits in the queue is for the next one. */
-	loop_remove(s->loop, &s->source);
-	close_p(&sock);
-	/* One that dies as it starts may go on doing so; but the agent goes on too. */
-	if (now_ms() - s->started_ms < SINK_RETRY_MS || sink_start(s) < 0)
-		return timer_arm_ms(&s->retry, SINK_RETRY_MS);
-	return 0;
-}
-
-static int retry(struct timer *t)
-{
-	struct sink *s = CONTAINER_OF(t, struct sink, retry);
-
-	return sink_start(s) < 0 ? timer_arm_ms(t, SINK_RETRY_MS) : 0;
-}
-
-int sink_init(struct sink *s, struct loop *loop, int audit_fd, struct held_lines *held)
-{
-	*s = (struct sink){
-		.source.fd = -1, .loop = loop, .audit_fd = audit_fd, .held = held};
-	s->tail = &s->head;
-	return timer_init(loop, &s->retry, retry);
 }
 
 static void writer_ended(struct child *c, int code, int status)
@@ -173,17 +100,143 @@ static int start_writer(struct sink *s, int sock)
 	return side == FORK_WORKER ? 0 : -1;
 }
 
-/* Is there something held that may go? */
-static bool waits(const struct sink *s)
+/* ---- writing ---- */
+
+/* To the writer. False: it is behind, or there is none at present. */
+static bool to_writer(struct sink *s, const struct packet *packet)
 {
-	return !s->holds && s->held->used;
+	uint8_t out = packet->kind == HELD_LINE ? WRITER_LINE : WRITER_RECORD;
+	struct iovec iov[] = {
+		{.iov_base = &out, .iov_len = 1},
+		{.iov_base = (void *)(uintptr_t)packet->p, .iov_len = packet->len},
+	};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
+
+	if (s->writer.fd < 0)
+		return false;
+	return sendmsg(s->writer.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static bool write_now(void *context, const struct packet *packet)
+{
+	struct sink *s = context;
+
+	if (packet->kind == HELD_LINE || s->format == SINK_JSON)
+		return to_writer(s, packet);
+	return s->format == SINK_NOTHING ||
+	       journal_send(&s->journal, packet->p, packet->len);
+}
+
+/* Does something wait that the writer takes? */
+static bool writer_owed(const struct sink *s)
+{
+	return held_waits(s->held, true) ||
+	       (s->format == SINK_JSON && held_waits(s->held, false));
+}
+
+/* Write what waits, of records and of lines: one may be stuck while the other is not. */
+static void flush(struct sink *s)
+{
+	if (s->holds)
+		return;
+	if (held_waits(s->held, false))
+		held_give(s->held, false, write_now, s);
+	if (held_waits(s->held, true))
+		held_give(s->held, true, write_now, s);
+	if (s->writer.fd >= 0)
+		loop_events(s->loop, &s->writer,
+			    writer_owed(s) ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static int hold(struct sink *s, const struct packet *packet, enum sink_effort effort)
+{
+	bool reserve = effort == SINK_OFFER && packet->kind == HELD_ACT;
+
+	if (effort == SINK_NOW || !held_put(s->held, packet, reserve ? HELD_RESERVE : 0))
+		return -1;
+	if (!s->holds && s->writer.fd >= 0 && writer_owed(s))
+		loop_events(s->loop, &s->writer, EPOLLIN | EPOLLOUT);
+	return 0;
+}
+
+int sink_put(struct sink *s, const struct packet *packet, enum sink_effort effort)
+{
+	if (packet->len > SINK_LINE_MAX || (effort == SINK_NOW && s->broken))
+		return -1;
+	/* In the order in which they came. */
+	if (s->holds || held_waits(s->held, packet->kind == HELD_LINE) ||
+	    !write_now(s, packet))
+		return hold(s, packet, effort);
+	return 0;
+}
+
+/* ---- life ---- */
+
+static void hear(struct sink *s)
+{
+	char word;
+
+	while (recv(s->writer.fd, &word, 1, MSG_DONTWAIT) == 1) {
+		s->broken = word == WRITER_FAILED;
+		s->held->dropped += s->broken;
+	}
+}
+
+static int writer_event(struct source *source, uint32_t events)
+{
+	struct sink *s = CONTAINER_OF(source, struct sink, writer);
+	int sock = source->fd;
+
+	if (events & EPOLLIN)
+		hear(s);
+	if (!(events & (EPOLLHUP | EPOLLERR))) {
+		flush(s);
+		return 0;
+	}
+	/* The writer died. What is held is for the next one. */
+	loop_remove(s->loop, source);
+	close_p(&sock);
+	/* One that dies as it starts may go on doing so; but the agent goes on too. */
+	if (now_ms() - s->started_ms < SINK_RETRY_MS || sink_start(s) < 0)
+		return timer_arm_ms(&s->retry, SINK_RETRY_MS);
+	return 0;
+}
+
+static int retry(struct timer *t)
+{
+	struct sink *s = CONTAINER_OF(t, struct sink, retry);
+
+	return sink_start(s) < 0 ? timer_arm_ms(t, SINK_RETRY_MS) : 0;
+}
+
+static void journal_ready(struct journal *j)
+{
+	flush(CONTAINER_OF(j, struct sink, journal));
+}
+
+int sink_init(struct sink *s, struct loop *loop, int audit_fd, bool journal,
+	      struct held *held)
+{
+	*s = (struct sink){
+		.format = journal         ? SINK_JOURNAL
+			  : audit_fd >= 0 ? SINK_JSON
+					  : SINK_NOTHING,
+		.journal.source.fd = -1,
+		.writer.fd = -1,
+		.loop = loop,
+		.audit_fd = audit_fd,
+		.held = held,
+	};
+	held_check(held, s->format);
+	if (journal && journal_open(&s->journal, loop, journal_ready) < 0)
+		return -1;
+	return timer_init(loop, &s->retry, retry);
 }
 
 int sink_start(struct sink *s)
 {
 	CLEANUP(close_p) int ours = -1;
 	CLEANUP(close_p) int theirs = -1;
-	uint32_t events = s->head || waits(s) ? EPOLLIN | EPOLLOUT : EPOLLIN;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -191,78 +244,48 @@ int sink_start(struct sink *s)
 	ours = pair[0];
 	theirs = pair[1];
 	if (start_writer(s, theirs) < 0 ||
-	    loop_add(s->loop, &s->source, ours, events, sink_event) < 0)
+	    loop_add(s->loop, &s->writer, ours, EPOLLIN, writer_event) < 0)
 		return -1;
 	TAKE_FD(ours);
 	s->started_ms = now_ms();
-	return 0;
-}
-
-static int enqueue(struct sink *s, enum sink_out out, const void *text, size_t len,
-		   bool must)
-{
-	struct sink_line *line;
-
-	if (s->bytes + len + 1 > (must ? SINK_QUEUE_MAX : SINK_QUEUE_PLAIN))
-		return -1;
-	line = malloc(sizeof(*line) + 1 + len);
-	if (!line)
-		return -1;
-	line->next = NULL;
-	line->len = 1 + len;
-	line->packet[0] = (uint8_t)out;
-	memcpy(line->packet + 1, text, len);
-	*s->tail = line;
-	s->tail = &line->next;
-	s->bytes += line->len;
-	if (s->source.fd < 0)
-		return 0;
-	return loop_events(s->loop, &s->source, EPOLLIN | EPOLLOUT);
-}
-
-int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len, bool must)
-{
-	uint8_t tag = (uint8_t)out;
-	struct iovec iov[] = {
-		{.iov_base = &tag, .iov_len = 1},
-		{.iov_base = (void *)(uintptr_t)line, .iov_len = len},
-	};
-
-	if (len > SINK_LINE_MAX)
-		return -1;
-	if (s->holds)
-		return held_put(s->held, must, tag, line, len) ? 0 : -1;
-	if (s->head || waits(s) || s->source.fd < 0 ||
-	    !send_packet(s, iov, ARRAY_SIZE(iov)))
-		return enqueue(s, out, line, len, must);
+	flush(s);
 	return 0;
 }
 
 void sink_hold(struct sink *s)
 {
 	s->holds = true;
-	/* What waits for the writer waits with them, before them. */
-	while (s->head && held_put(s->held, true, s->head->packet[0], s->head->packet + 1,
-				   s->head->len - 1))
-		pop(s);
 }
 
 void sink_release(struct sink *s)
 {
 	s->holds = false;
-	if (s->source.fd >= 0 && (s->held->used || s->head))
-		loop_events(s->loop, &s->source, EPOLLIN | EPOLLOUT);
+	flush(s);
 }
 
 void sink_end(struct sink *s)
 {
-	uint64_t end = now_ms() + SINK_END_MS, now;
+	const bool journal = s->format == SINK_JOURNAL;
+	const uint64_t end = now_ms() + SINK_END_MS;
+	uint64_t now;
 
-	while (s->source.fd >= 0 && (s->head || waits(s)) && (now = now_ms()) < end) {
-		struct pollfd p = {.fd = s->source.fd, .events = POLLOUT};
+	for (flush(s); (now = now_ms()) < end; flush(s)) {
+		bool entries =
+			journal && s->journal.connected && held_waits(s->held, false);
+		struct pollfd p[] = {
+			{.fd = s->writer.fd, .events = POLLOUT},
+			{.fd = s->journal.source.fd, .events = POLLOUT},
+		};
 
-		flush(s);
-		if (poll(&p, 1, (int)(end - now)) > 0 && p.revents & (POLLHUP | POLLERR))
+		if (!writer_owed(s) || s->writer.fd < 0)
+			p[0].fd = -1;
+		if (!entries)
+			p[1].fd = -1;
+		/* Nothing waits, or nobody is there for whom one could wait. */
+		if (s->holds || (p[0].fd < 0 && p[1].fd < 0))
+			return;
+		if (poll(p, ARRAY_SIZE(p), (int)(end - now)) > 0 &&
+		    p[0].revents & (POLLHUP | POLLERR))
 			return;
 	}
 }

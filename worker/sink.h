@@ -1,77 +1,78 @@
 /*
- * worker/sink.h - lines out of the worker without ever waiting for a disk or terminal
+ * worker/sink.h - records and lines out of the worker, without ever waiting
  *
  * Runs in:   worker; the writer is an op child of it
- * Input:     lines of the worker
- * May touch: a socket to the writer; the writer: the two descriptors it was given
+ * Input:     records and lines of the worker
+ * May touch: the journal's socket, a socket to the writer; the writer: two descriptors
  * Must not:  block the worker, queue without bound
  *
- * A full disk, a stopped terminal or a reader that is slow blocks the writer, a child
- * without privilege, and nobody else.
+ * Records go to the journal, or as lines to a descriptor; lines of the log to
+ * descriptor 2. A full disk, a stopped terminal or a reader that is slow blocks the
+ * writer, a child without privilege, and nobody else. What cannot be written yet is held
+ * (worker/held.h).
  */
 #ifndef POSTERN_WORKER_SINK_H
 #define POSTERN_WORKER_SINK_H
 
-#include "ipc/loop.h"
 #include "worker/held.h"
+#include "worker/journal.h"
 
-enum sink_out {
-	SINK_LOG = 'l',   /* text for people: descriptor 2 */
-	SINK_AUDIT = 'a', /* records */
+/* What records are written as. */
+enum sink_format {
+	SINK_NOTHING, /* there is no place for them */
+	SINK_JSON,    /* a line of JSON each, by the writer */
+	SINK_JOURNAL, /* entries of the journal */
 };
 
-/*
- * Bytes kept for a writer that is behind; what exceeds them is refused. The second half
- * is for lines that must not be lost: what changes the guest (AUDIT.md, rules).
- */
-#define SINK_QUEUE_MAX   (512 * 1024)
-#define SINK_QUEUE_PLAIN (SINK_QUEUE_MAX / 2)
 /* A writer that lived shorter is not replaced at once but after this time. */
 #define SINK_RETRY_MS 1000
-/* For a writer to take what waits when we end. */
+/* For what waits to be taken when we end. */
 #define SINK_END_MS 1000
-/* Longest line. */
+/* Longest line, and longest record. */
 #define SINK_LINE_MAX 65536
 
-struct sink_line;
-
 struct sink {
-	struct source source; /* socket to the writer; -1 between two of them */
+	enum sink_format format;
+	struct journal journal;
+	struct source writer; /* socket to it; -1 between two of them */
 	struct timer retry;
 	struct loop *loop;
 	int audit_fd; /* kept for the next writer, should this one die */
 	uint64_t started_ms;
-	struct sink_line *head;
-	struct sink_line **tail;
-	size_t bytes;
-	struct held_lines *held; /* borrowed */
-	bool holds;              /* nothing goes to the writer */
+	struct held *held; /* borrowed */
+	bool holds;        /* nothing is written: file systems are frozen */
+	bool broken;       /* the writer's last record did not get into the file */
 };
 
 /*
- * Before the process is sealed. AUDIT_FD: where records go; -1: nowhere. HELD is
- * borrowed; what is in it goes out first. 0, or -1.
+ * Before the process is sealed. AUDIT_FD: where records go as lines; -1: nowhere, or to
+ * the journal, if JOURNAL. HELD is borrowed; what is in it goes out first. 0, or -1.
  */
-int sink_init(struct sink *s, struct loop *loop, int audit_fd, struct held_lines *held);
+int sink_init(struct sink *s, struct loop *loop, int audit_fd, bool journal,
+	      struct held *held);
 
 /* Start the writer, in the sealed process. One that dies is replaced. 0, or -1. */
 int sink_start(struct sink *s);
 
-/*
- * One line (LEN bytes, newline included); MUST: it may use the room kept for lines that
- * must not be lost. 0, or -1: there is no room, the line is lost.
- */
-int sink_put(struct sink *s, enum sink_out out, const void *line, size_t len, bool must);
+/* How much a packet may do to get somewhere. */
+enum sink_effort {
+	SINK_KEEP,  /* written, or held if there is any room */
+	SINK_OFFER, /* the same, but a change leaves the room of HELD_RESERVE */
+	SINK_NOW,   /* written, or nothing */
+};
+
+/* 0, or -1: it is neither written nor held, which the caller has to count. */
+int sink_put(struct sink *s, const struct packet *packet, enum sink_effort effort);
 
 /*
- * From now on lines are held (worker/held.h): file systems freeze. What the writer was
- * given before may make it wait for the thaw; nobody waits for the writer.
+ * From now on everything is held: file systems freeze. What the writer was given before
+ * may make it wait for the thaw; nobody waits for the writer.
  */
 void sink_hold(struct sink *s);
 /* What was held goes out, in its order, before what comes now. */
 void sink_release(struct sink *s);
 
-/* We end: hand what waits to the writer, which outlives us; wait for it for a moment. */
+/* We end: hand over what waits; wait for that for a moment. The writer outlives us. */
 void sink_end(struct sink *s);
 
 #endif

@@ -96,6 +96,7 @@ struct request {
 	bool undecided; /* allowed so far; what it points to was not looked at yet */
 	int32_t rule;   /* by which it was allowed in the end */
 	int bulk_fd;    /* content that came along: a sealed memfd, or -1 */
+	struct repeat *repeat; /* it is counted, not recorded; or NULL */
 };
 
 /*
@@ -155,6 +156,7 @@ struct worker {
 	struct program programs[PROGRAMS_MAX];
 	uint64_t last_program;
 	struct timer limit;
+	struct timer repeats;
 	struct freeze freeze;
 	bool stopping; /* the supervisor said so: what is frozen is thawed first */
 
@@ -195,6 +197,7 @@ struct verdict {
 	enum err_class cls;
 	struct policy_answer policy;
 	enum reason reason;
+	struct repeat *repeat; /* it is counted, not recorded; or NULL */
 };
 
 /* State, then policy on the typed request, then what this build can do. No effect. */
@@ -353,16 +356,19 @@ int spawner_lost(struct worker *w, const char *why);
 
 /* ---- records.c ---- */
 
-void record_start(struct worker *w, uint64_t caps);
+/* CAPS: a set of capabilities that are kept; SPAWNER: programs can be run. */
+void record_start(struct worker *w, uint64_t caps, bool spawner);
 void record_stop(struct worker *w, const char *why);
 /* ARGS: what is left to decode after the head, or NULL. */
 struct msg_request_head;
-/* 0, or -1: the record is lost. */
-int record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
+/* Fills V's repeat. 0, or -1: it is not recorded. */
+int record_decision(struct worker *w, const struct asked *q, struct verdict *v,
 		    const struct msg_request_head *head, const struct rbuf *args,
 		    uint64_t serial);
 void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,
-		    uint64_t serial);
+		    const struct msg_request_head *head, uint64_t serial);
+/* What was counted of equal requests. 0, or -1: it is not recorded. */
+int record_repeats(struct worker *w, const struct repeat *r);
 void record_complete(struct worker *w, const struct request *rq, const char *result,
 		     int errnum);
 /* 0, or -1: F is no session note. */
