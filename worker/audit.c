@@ -61,8 +61,7 @@ static void fill_common(struct audit *a, enum audit_event event, struct msg_audi
 	r->seq = V_U64(a->seq + 1);
 	r->boot_id = v_str(a->boot_id[0] ? a->boot_id : NULL);
 	r->instance = v_str(a->instance);
-	if (dropped)
-		r->dropped = V_U64(dropped);
+	r->dropped = (struct v_u64){.v = dropped, .set = dropped > 0};
 }
 
 /* The record as one line of JSON. */

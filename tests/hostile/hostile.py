@@ -134,9 +134,11 @@ def bulks(op, full=True):
     return sum(f["kind"] == "BULK" and (full or not f["optional"]) for f in op["args"])
 
 
-def note(event=0, session=1, count=0, words=b""):
+def note(event=0, session=1, count=0, words=b"", command=None, outcome=None):
     return frame(SESSION, body=bytes([event]) + struct.pack("<QQ", session, count)
-                 + text(words))
+                 + text(words)
+                 + (b"\0" if command is None else b"\1" + struct.pack("<q", command))
+                 + (b"\0" if outcome is None else bytes([1, outcome])))
 
 
 def frame(kind, op=0, request=0, generation=0, flags=0, fds=0, body=b"", length=None):
@@ -246,6 +248,11 @@ class Peer:
         if not packet:
             raise Closed
         return Frame(packet, fds)
+
+    def unread(self):
+        """Bytes that the worker has not taken yet (SIOCOUTQ of unix(7))."""
+        got = fcntl.ioctl(self.sock, 0x5411, bytes(4))
+        return struct.unpack("=i", got)[0]
 
     def greet(self):
         """Return the worker's hello to it: both ways it is the same."""
