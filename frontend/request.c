@@ -171,7 +171,7 @@ struct item *error_item(struct frontend *f)
 		return NULL;
 	memcpy(it->error->desc, text.p, min_size(text.len, sizeof(e.desc) - 1));
 	it->resync = scan_error_is_reset(f->scan);
-	/* To begin anew is what clients do on a channel of unknown state (protocol 1.4). */
+	/* To begin anew is what clients do at first (protocol 1.4), and no mistake. */
 	if (it->resync)
 		return TAKE_PTR(it);
 	/* The client is told what it sent; a record is for others, too. */

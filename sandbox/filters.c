@@ -98,7 +98,7 @@ static const struct sc_rule rules[] = {
 	ALLOW(writev,                W,   "libc's last words; a secret into a pipe"),
 	ALLOW(recvmsg,           ALL,     "frames"),
 	ALLOW(sendmsg,           ALL,     "frames"),
-	ALLOW(recvfrom,              W|C, "audit writer: its queue"),
+	ALLOW(recvfrom,              W|C, "the writer: its queue"),
 	ALLOW(poll,                I|W|C, "wait for the one socket, terminal or child"),
 	ALLOW(ppoll,               I|W|C, "poll, where there is none (aarch64)"),
 	ALLOW(accept4,           F,       "next client of a listening channel"),

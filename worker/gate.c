@@ -13,6 +13,7 @@
 #include "ipc/err.h"
 #include "ipc/memfd.h"
 #include "ipc/note.h"
+#include "worker/repeats.h"
 #include "worker/steps/steps.h"
 
 /* ---- deciding ---- */
@@ -163,17 +164,28 @@ struct words {
 	struct rbuf args;
 };
 
-/* Write the record. What changes the guest leaves one, or is refused, which does too. */
-static void record(struct worker *w, const struct asked *q, struct verdict *v,
-		   const struct words *words, uint64_t serial)
+/* One more of what is counted, or a record. -1: there is neither. */
+static int record_once(struct worker *w, const struct asked *q, struct verdict *v,
+		       const struct words *words, uint64_t serial)
 {
 	const struct rbuf *args = q->args ? &words->args : NULL;
 
-	if (record_decision(w, q, v, &words->head, args, serial) == 0 || !v->allowed ||
+	v->repeat = repeat_of(w, q, v, args);
+	if (!v->repeat)
+		return record_decision(w, q, v, &words->head, args, serial);
+	v->repeat->session = words->head.session.v;
+	return 0;
+}
+
+/* What changes the guest leaves a record, or is refused, which leaves one as well. */
+static void record(struct worker *w, const struct asked *q, struct verdict *v,
+		   const struct words *words, uint64_t serial)
+{
+	if (record_once(w, q, v, words, serial) == 0 || !v->allowed ||
 	    !(q->op->flags & OPF_MUTATES) || q->op->flags & OPF_FROZEN_OK)
 		return;
 	refuse(v, REASON_AUDIT, ERR_GENERIC);
-	record_decision(w, q, v, &words->head, args, serial);
+	record_once(w, q, v, words, serial);
 }
 
 static void act(struct worker *w, struct frame *f, const struct asked *q,

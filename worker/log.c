@@ -27,13 +27,14 @@ static void put_line(struct worker *w, const void *line, size_t len)
 static void put(struct worker *w, const void *line, size_t len)
 {
 	uint64_t *dropped = &w->state->held.lines_dropped, told = *dropped;
-	char text[64];
-	int n;
 
 	if (told) {
+		char text[64];
+		int n = snprintf(text, sizeof(text),
+				 "postern-worker: %llu lines were lost\n",
+				 (unsigned long long)told);
+
 		*dropped = 0;
-		n = snprintf(text, sizeof(text), "postern-worker: %llu lines were lost\n",
-			     (unsigned long long)told);
 		put_line(w, text, (size_t)n);
 	}
 	put_line(w, line, len);

@@ -166,7 +166,7 @@ static struct audit_how how_of(const struct worker *w, const struct op *op,
 					      : AUDIT_HOW(ACT, OFFER);
 }
 
-int record_decision(struct worker *w, const struct asked *q, struct verdict *v,
+int record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
 		    const struct msg_request_head *head, const struct rbuf *args,
 		    uint64_t serial)
 {
@@ -181,11 +181,6 @@ int record_decision(struct worker *w, const struct asked *q, struct verdict *v,
 		.reason = v_str(reason_name(v->reason)),
 	};
 
-	v->repeat = repeat_of(w, q, v, args);
-	if (v->repeat) {
-		v->repeat->session = head->session.v;
-		return 0;
-	}
 	put_args(&r, q->op, args, text);
 	put_file(&r, q);
 	put_rule(w, &r, rule);
@@ -218,36 +213,36 @@ void record_refused(struct worker *w, const struct asked *q, const struct verdic
 			    "%s was not carried out", q->op->name);
 }
 
-int record_repeats(struct worker *w, const struct repeat *c)
+int record_repeats(struct worker *w, const struct repeat *n)
 {
 	uint8_t text[AUDIT_ARGS_MAX];
 	char detail[64];
-	const struct op *op = op_by_number(c->op);
-	const struct rbuf args = rbuf_of(c->args, c->n_args);
+	const struct op *op = op_by_number(n->op);
+	const struct rbuf args = rbuf_of(n->args, n->n_args);
 	const struct verdict v = {
-		.allowed = c->allowed,
-		.policy = {.rule = c->rule, .complained = c->complained},
+		.allowed = n->allowed,
+		.policy = {.rule = n->rule, .complained = n->complained},
 	};
 	struct msg_audit r = {
-		.session = V_U64(c->session),
+		.session = V_U64(n->session),
 		.command = v_str(op->name),
 		.decision = v_str(decision_name(&v)),
-		.reason = v_str(reason_name((enum reason)c->reason)),
-		.repeat = V_U64(c->count),
+		.reason = v_str(reason_name((enum reason)n->reason)),
+		.repeat = V_U64(n->count),
 	};
 
-	if (!c->pressed)
+	if (!n->pressed)
 		put_args(&r, op, &args, text);
 	put_rule(w, &r, policy_rule(&w->policy, &v.policy));
 	snprintf(detail, sizeof(detail), "%llu of %llu failed",
-		 (unsigned long long)c->failed, (unsigned long long)c->count);
-	if (c->failed)
+		 (unsigned long long)n->failed, (unsigned long long)n->count);
+	if (n->failed)
 		r.detail = v_str(detail);
 	return audit_write(&w->audit, EVENT_DECISION,
-			   c->allowed ? AUDIT_HOW(READ, OFFER) : AUDIT_HOW(DENIED, OFFER),
+			   n->allowed ? AUDIT_HOW(READ, OFFER) : AUDIT_HOW(DENIED, OFFER),
 			   &r, "%s %s %llu more times",
-			   c->allowed ? "Allowed" : "Refused", op->name,
-			   (unsigned long long)c->count);
+			   n->allowed ? "Allowed" : "Refused", op->name,
+			   (unsigned long long)n->count);
 }
 
 void record_complete(struct worker *w, const struct request *rq, const char *result,

@@ -361,14 +361,14 @@ void record_start(struct worker *w, uint64_t caps, bool spawner);
 void record_stop(struct worker *w, const char *why);
 /* ARGS: what is left to decode after the head, or NULL. */
 struct msg_request_head;
-/* Fills V's repeat. 0, or -1: it is not recorded. */
-int record_decision(struct worker *w, const struct asked *q, struct verdict *v,
+/* 0, or -1: it is not recorded. */
+int record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
 		    const struct msg_request_head *head, const struct rbuf *args,
 		    uint64_t serial);
 void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,
 		    const struct msg_request_head *head, uint64_t serial);
 /* What was counted of equal requests. 0, or -1: it is not recorded. */
-int record_repeats(struct worker *w, const struct repeat *r);
+int record_repeats(struct worker *w, const struct repeat *n);
 void record_complete(struct worker *w, const struct request *rq, const char *result,
 		     int errnum);
 /* 0, or -1: F is no session note. */

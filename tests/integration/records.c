@@ -56,10 +56,10 @@ static void tell(void)
 	for (uint32_t i = 0; i < schema_audit.n; i++) {
 		const struct field *f = &schema_audit.fields[i];
 
-		printf("%s{\"name\": \"%s\", \"kind\": %u, \"json\": %s}", i ? ", " : "",
-		       f->name, f->kind, f->flags & F_JSON ? "true" : "false");
+		printf("%s{\"name\": \"%s\", \"kind\": %d, \"json\": %s}", i ? ", " : "",
+		       f->name, (int)f->kind, f->flags & F_JSON ? "true" : "false");
 	}
-	printf("], \"kinds\": {\"STR\": %u, \"INT\": %u, \"U64\": %u, \"BOOL\": %u}}\n",
+	printf("], \"kinds\": {\"STR\": %d, \"INT\": %d, \"U64\": %d, \"BOOL\": %d}}\n",
 	       K_STR, K_INT, K_U64, K_BOOL);
 }
 
