@@ -201,7 +201,7 @@ static void act(struct worker *w, struct frame *f, const struct asked *q,
 		record(w, q, v, words, serial);
 	if (later && request_keep(rq, &words->whole) < 0)
 		refuse(v, REASON_BUSY, ERR_GENERIC);
-	if (!v->allowed) {
+	if (!rq || !v->allowed) {
 		if (rq)
 			request_drop(rq);
 		refusal(w, q, v, serial, &e);
