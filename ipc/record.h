@@ -65,6 +65,7 @@ extern const struct event_row event_rows[AUDIT_EVENT_COUNT];
 	X(t, STR, instance, PX "INSTANCE", F_PUB, REF_NONE)                          \
 	X(t, U64, request, PX "REQUEST", F_PUB | F_OPT, REF_NONE)                    \
 	X(t, U64, session, PX "SESSION", F_PUB | F_OPT, REF_NONE)                    \
+	X(t, STR, channel, PX "CHANNEL", F_PUB | F_OPT, REF_NONE)                    \
 	X(t, STR, client_id, PX "CLIENT_ID", F_PUB | F_OPT, REF_NONE)                \
 	X(t, STR, command, PX "COMMAND", F_PUB | F_OPT, REF_NONE)                    \
 	X(t, STR, args, PX "ARGS", F_PUB | F_OPT | F_JSON, REF_NONE)                 \

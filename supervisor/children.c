@@ -142,11 +142,30 @@ static int send_socket(int worker, char message, int fd)
 	return sendmsg(worker, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
 }
 
-/* Behind the name; DENIED is the lists' word, as text. */
-static void worker_args(const struct supervisor *s, const char *denied, const char **arg)
+/* What is put together for the worker: the lists' word, and how records name the channel.
+ */
+struct worker_words {
+	char denied[2 * sizeof(uint64_t) + 1];
+	char channel[256];
+};
+
+static void words_of(const struct supervisor *s, struct worker_words *words)
+{
+	const struct channel *c = &s->channel;
+
+	snprintf(words->denied, sizeof(words->denied), "%" PRIx64, ~s->commands);
+	snprintf(words->channel, sizeof(words->channel), "%s%s%s", c->method->name,
+		 c->path ? ":" : "", c->path ? c->path : "");
+}
+
+/* Behind the name. */
+static void worker_args(const struct supervisor *s, const struct worker_words *words,
+			const char **arg)
 {
 	*arg++ = "--deny";
-	*arg++ = denied;
+	*arg++ = words->denied;
+	*arg++ = "--channel";
+	*arg++ = words->channel;
 	if (s->profile) {
 		*arg++ = "--profile";
 		*arg++ = s->profile;
@@ -172,8 +191,8 @@ static void worker_args(const struct supervisor *s, const char *denied, const ch
 static int launch_child(const struct child *c, int socket)
 {
 	const struct supervisor *s = c->s;
-	char denied[2 * sizeof(s->commands) + 1];
-	const char *argv[16] = {name_of(c)};
+	struct worker_words words;
+	const char *argv[20] = {name_of(c)};
 	struct launch l = {
 		.argv = argv,
 		.exe = c->exe,
@@ -182,9 +201,9 @@ static int launch_child(const struct child *c, int socket)
 		.state = -1,
 	};
 
-	snprintf(denied, sizeof(denied), "%" PRIx64, ~s->commands);
 	if (id_of(c) == CHILD_WORKER) {
-		worker_args(s, denied, argv + 1);
+		words_of(s, &words);
+		worker_args(s, &words, argv + 1);
 		l.extra = s->audit.fd;
 		l.state = s->state;
 	} else if (id_of(c) != CHILD_SPAWNER) {

@@ -31,9 +31,9 @@ static int read_uuid(const char *path, char *out, size_t room)
 	return 0;
 }
 
-int audit_init(struct audit *a, struct sink *sink)
+int audit_init(struct audit *a, struct sink *sink, const char *channel)
 {
-	*a = (struct audit){.sink = sink};
+	*a = (struct audit){.sink = sink, .channel = channel};
 	/* A container may hide the boot id; the instance id is ours and must be there. */
 	if (read_uuid("/proc/sys/kernel/random/boot_id", a->boot_id, sizeof(a->boot_id)))
 		a->boot_id[0] = '\0';
@@ -61,6 +61,8 @@ static void fill_common(struct audit *a, enum audit_event event, struct msg_audi
 	r->seq = V_U64(a->seq + 1);
 	r->boot_id = v_str(a->boot_id[0] ? a->boot_id : NULL);
 	r->instance = v_str(a->instance);
+	if (r->session.set || event == EVENT_START)
+		r->channel = v_str(a->channel);
 	r->dropped = (struct v_u64){.v = dropped, .set = dropped > 0};
 }
 

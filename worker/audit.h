@@ -20,16 +20,18 @@
 
 struct audit {
 	struct sink *sink;
-	uint64_t seq; /* of the last record of this instance */
+	const char
+		*channel; /* its name, in what is said of sessions; NULL: it has none */
+	uint64_t seq;     /* of the last record of this instance */
 	char boot_id[40];
 	char instance[40]; /* of this worker process */
 };
 
 /*
- * Read the boot id and draw the instance id; before the process is sealed. SINK is
- * borrowed. 0, or -1 with errno.
+ * Read the boot id and draw the instance id; before the process is sealed. SINK and
+ * CHANNEL are borrowed. 0, or -1 with errno.
  */
-int audit_init(struct audit *a, struct sink *sink);
+int audit_init(struct audit *a, struct sink *sink, const char *channel);
 
 /* What a record is (ipc/state.h), and how much is done for it. */
 struct audit_how {

@@ -28,6 +28,7 @@ struct settings {
 	struct policy_from policy;
 	const char *runtime; /* directory in memory; NULL: there is none */
 	const char *hook;    /* of freezes; NULL: none */
+	const char *channel; /* as records name it; NULL: it has no name */
 	bool journal;        /* records go there */
 	bool verbose;
 };
@@ -40,6 +41,7 @@ static int parse(int argc, char **argv, struct settings *s)
 		{"deny", required_argument, NULL, 'd'},
 		{"runtime", required_argument, NULL, 't'},
 		{"hook", required_argument, NULL, 'h'},
+		{"channel", required_argument, NULL, 'c'},
 		{"journal", no_argument, NULL, 'j'},
 		{"verbose", no_argument, NULL, 'v'},
 		{0},
@@ -58,6 +60,8 @@ static int parse(int argc, char **argv, struct settings *s)
 			s->runtime = optarg;
 		else if (c == 'h')
 			s->hook = optarg;
+		else if (c == 'c')
+			s->channel = optarg;
 		else if (c == 'j')
 			s->journal = true;
 		else if (c == 'v')
@@ -200,7 +204,7 @@ static int prepare(struct worker *w, const struct settings *s)
 	    freeze_open(w, s->runtime, s->hook) < 0)
 		return -1;
 	hold_if_frozen(w);
-	return audit_init(&w->audit, &w->sink);
+	return audit_init(&w->audit, &w->sink, s->channel);
 }
 
 /* From here on: no program, no file, no socket but pairs of our own. */

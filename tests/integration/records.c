@@ -69,7 +69,7 @@ static int write_all(struct audit *a, const char *text)
 		struct msg_audit r;
 
 		fill(&r, text);
-		if (audit_write(a, e, AUDIT_HOW(ACT, NOW), &r, "%s", hostile) < 0) {
+		if (audit_write(a, e, AUDIT_HOW(ACT, KEEP), &r, "%s", hostile) < 0) {
 			fprintf(stderr, "%s is not written\n", event_rows[e].name);
 			return 1;
 		}
@@ -87,12 +87,15 @@ int main(int argc, char **argv)
 	struct loop loop;
 	int r;
 
-	if (!text || loop_init(&loop) < 0 ||
-	    sink_init(&sink, &loop, -1, true, &held) < 0 || audit_init(&audit, &sink) < 0)
+	if (!text)
 		return 1;
 	memset(text, 'x', size);
+	if (loop_init(&loop) < 0 || sink_init(&sink, &loop, -1, true, &held) < 0 ||
+	    audit_init(&audit, &sink, size ? text : hostile) < 0)
+		return 1;
 	tell();
 	r = write_all(&audit, size ? text : hostile);
+	sink_end(&sink);
 	free(text);
-	return r;
+	return r || held.used;
 }

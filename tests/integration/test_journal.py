@@ -125,6 +125,8 @@ def test_an_agent_in_the_journal():
     assert events[:2] == ["start", "policy-load"] and events[-1] == "stop", events
     assert {"connect", "disconnect", "decision", "complete", "file-open", "file-close",
             "protocol-error"} <= set(events), events
+    assert {r["POSTERN_CHANNEL"] for r in found if "POSTERN_SESSION" in r} \
+        == {f"unix-listen:{a.path}"}, found
     assert found[0]["POSTERN_POLICY_BASE"] == "legacy"
     assert "spawner" in found[0]["POSTERN_PRIVILEGES"].split(), found[0]
 

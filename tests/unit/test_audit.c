@@ -45,7 +45,7 @@ static int setup(void **state)
 	*state = f;
 	if (loop_init(&f->w->loop) < 0 ||
 	    sink_init(sink, &f->w->loop, -1, &f->w->state->held) < 0 ||
-	    audit_init(&f->w->audit, sink) < 0)
+	    audit_init(&f->w->audit, sink, NULL) < 0)
 		return -1;
 	sink->source.fd = pair[0];
 	/* What differs from run to run is fixed here. */
@@ -206,8 +206,8 @@ static void instance_is_drawn(void **state)
 	struct fixture *f = *state;
 	struct audit one, two;
 
-	assert_int_equal(audit_init(&one, &f->w->sink), 0);
-	assert_int_equal(audit_init(&two, &f->w->sink), 0);
+	assert_int_equal(audit_init(&one, &f->w->sink, NULL), 0);
+	assert_int_equal(audit_init(&two, &f->w->sink, NULL), 0);
 	assert_int_equal(strlen(one.instance), 36);
 	assert_string_not_equal(one.instance, two.instance);
 	assert_string_equal(one.boot_id, two.boot_id);
