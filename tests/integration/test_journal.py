@@ -305,6 +305,13 @@ def ten_thousand(c, requests):
     return [json.loads(r) for r in replies]
 
 
+def roomy(s):
+    """A journal drops what a small disk has no room for."""
+    image = scratch.image(s.top, "log.img", 128 << 20)
+    scratch.mkfs("ext4", image)
+    return s.disk("log", image=image)
+
+
 def mixed(count):
     """Changes, reads that differ, refusals."""
     kinds = [lambda n: ("test-act", {"ms": n % 3}),
@@ -322,7 +329,7 @@ MIXED = ("[policy]\nbase = legacy\n[rule \"no-passwords\"]\neffect = deny\n"
 def test_a_frozen_journal_and_ten_thousand_requests():
     """Frozen by somebody else, so that requests are carried out."""
     with frost.stage() as s:
-        disk = s.disk("log")
+        disk = roomy(s)
         with Journald(where=disk.point) as j, \
                 by_policy(MIXED, testops=True) as a, a.client() as c:
             c.call("guest-get-host-name")
@@ -352,7 +359,7 @@ def test_a_frozen_journal_and_ten_thousand_requests():
 
 def test_frozen_by_the_agent():
     with frost.stage() as s:
-        disk = s.disk("log")
+        disk = roomy(s)
         with Journald(where=disk.point) as j, \
                 s.agent(args=["--audit", "journal"], audit=False) as a, a.client() as c:
             calls = frost.Calls(c)
