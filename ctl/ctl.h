@@ -20,6 +20,7 @@
  * Verbs: argv[0] is the verb's name. Each returns an exit status. A verb prints its
  * result on standard output and nothing else there.
  */
+int ctl_audit(int argc, char **argv);
 int ctl_call(int argc, char **argv);
 int ctl_check(int argc, char **argv);
 int ctl_explain(int argc, char **argv);

@@ -17,6 +17,7 @@ static const struct verb {
 	int (*run)(int argc, char **argv);
 	const char *summary;
 } verbs[] = {
+	{"audit", ctl_audit, "show what the agent recorded, and what is missing"},
 	{"call", ctl_call, "send one request over the agent's socket, print the reply"},
 	{"check", ctl_check, "find mistakes in policy files, run their tests"},
 	{"explain", ctl_explain, "say what the policy makes of a request, and why"},
