@@ -17,7 +17,7 @@ import frost
 import guard
 import scratch
 import tap
-from agent import Agent, descendants, helper, wait_until
+from agent import Agent, helper, wait_until
 from journald import Journald
 from memory import Needles, random_text
 from programs import agent as agent_with
@@ -192,8 +192,7 @@ def test_no_secret_is_in_the_raw_journal():
     assert not needles.found(raw) and not needles.found(log)
 
 
-def test_lines_of_confined_processes():
-    """See test_hostile_audit for what they may hold; here, that none is a record."""
+def test_a_process_that_is_started_again():
     with journal() as j:
         with to_journal() as a:
             os.kill(a.child("inspector"), signal.SIGKILL)
@@ -211,7 +210,7 @@ def requests_without_waiting(a, c, count):
     worker = a.child("worker")
     with Counted([worker]) as calls:
         for n in range(count):
-            assert "return" in c.call("guest-file-seek", handle=1000, offset=n, whence=0) or True
+            c.call("guest-file-seek", handle=1000, offset=n, whence=0)
             assert "return" in c.call("guest-get-host-name")
     sent = [line for line in calls.lines
             if re.match(r"send(msg|to)\(", line) and "unfinished" not in line]
@@ -221,7 +220,6 @@ def requests_without_waiting(a, c, count):
     waits = [line for line in calls.lines
              if re.match(r"(poll|ppoll|select|pselect6|nanosleep|clock_nanosleep)\(", line)]
     assert not waits, waits[:5]
-    assert not [line for line in calls.lines if line.startswith("write(") and "= ?" in line]
     return calls
 
 
@@ -330,19 +328,20 @@ def test_a_frozen_journal_and_ten_thousand_requests():
     """Frozen by somebody else, so that requests are carried out."""
     with frost.stage() as s:
         disk = roomy(s)
-        with Journald(where=disk.point) as j, \
-                by_policy(MIXED, testops=True) as a, a.client() as c:
-            c.call("guest-get-host-name")
-            wait_until(lambda: j.records(), "the first record")
-            disk.freeze()
-            try:
-                asked = mixed(10000)
-                replies = ten_thousand(c, asked)
-            finally:
-                disk.thaw()
-            c.call("guest-get-time")
-            wait_until(lambda: [r for r in j.records("POSTERN_COMMAND=guest-get-time")],
-                       "what came after the thaw", 60)
+        with Journald(where=disk.point) as j:
+            with by_policy(MIXED, testops=True) as a, a.client() as c:
+                c.call("guest-get-host-name")
+                wait_until(j.records, "the first record")
+                disk.freeze()
+                try:
+                    asked = mixed(10000)
+                    replies = ten_thousand(c, asked)
+                finally:
+                    disk.thaw()
+                c.call("guest-get-time")
+                wait_until(lambda: j.records("POSTERN_COMMAND=guest-get-time"),
+                           "what came after the thaw", 60)
+            # What the last of them pushed out is told by the next: that of the end.
             found = ordered(j.records())
     done = [r for (name, _), r in zip(asked, replies) if name == "test-act" and "return" in r]
     refused = [r for (name, _), r in zip(asked, replies) if name == "test-act" and is_refused(r)]
@@ -360,16 +359,14 @@ def test_a_frozen_journal_and_ten_thousand_requests():
 def test_frozen_by_the_agent():
     with frost.stage() as s:
         disk = roomy(s)
-        with Journald(where=disk.point) as j, \
-                s.agent(args=["--audit", "journal"], audit=False) as a, a.client() as c:
-            calls = frost.Calls(c)
-            assert calls.freeze(disk.point) == 1
-            replies = ten_thousand(c, mixed(10000))
-            assert all("error" in r for r in replies)
-            assert calls.status() == "frozen"
-            assert calls.thaw() == 1
-            c.call("guest-get-time")
-            wait_until(lambda: j.records("POSTERN_COMMAND=guest-get-time"), "the thaw", 60)
+        with Journald(where=disk.point) as j:
+            with s.agent(args=["--audit", "journal"], audit=False) as a, a.client() as c:
+                calls = frost.Calls(c)
+                assert calls.freeze(disk.point) == 1
+                replies = ten_thousand(c, mixed(10000))
+                assert all("error" in r for r in replies)
+                assert calls.status() == "frozen"
+                assert calls.thaw() == 1
             found = ordered(j.records())
     names = [r["POSTERN_EVENT"] for r in found]
     assert names.index("freeze") < names.index("thaw"), names
@@ -391,8 +388,9 @@ def test_the_default_is_the_journal():
     with journal() as j:
         with Agent(audit=False) as a:
             assert "POSTERN_" not in a.stderr()
-            assert not [p for p in descendants(a.pid) if p == 0]
-        assert j.records()
+        assert [r["POSTERN_EVENT"] for r in j.records()][-1] == "stop"
+    with scratch.namespaces(), Agent(audit=False) as a:
+        wait_until(lambda: "POSTERN_EVENT" in a.stderr(), "records on standard error")
 
 
 tap.run(tap.tests(globals()), limit=120)
