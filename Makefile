@@ -15,6 +15,7 @@ DATADIR    ?= $(PREFIX)/share/postern
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 UDEVDIR    ?= $(PREFIX)/lib/udev/rules.d
 SYSUSERDIR ?= $(PREFIX)/lib/sysusers.d
+CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
 FUZZ_CC    ?= clang
 TIME       ?= 60
 JOBS       ?= $(shell nproc)
@@ -214,6 +215,7 @@ SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov \
 	tests/vm/guest/usr/local/sbin/vm-shell tests/vm/guest/usr/local/sbin/vm-hardware tests/fixtures/collect
 lint: ## formatter, clang-tidy, cppcheck, shellcheck, rules of our own: no finding
 	@tests/lint/includes
+	@tests/lint/records
 	@tests/lint/starts
 	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
 	@printf '%s\n' $(C_FILES) | xargs -P $(JOBS) -I FILE \
@@ -243,7 +245,8 @@ install: programs-release ## below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(DATADIR)/profiles $(DESTDIR)$(DATADIR)/examples
 	install -m 644 policy/profiles/*.conf $(DESTDIR)$(DATADIR)/profiles
 	install -m 644 examples/*.conf $(DESTDIR)$(DATADIR)/examples
-	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(UDEVDIR) $(DESTDIR)$(SYSUSERDIR)
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(UDEVDIR) $(DESTDIR)$(SYSUSERDIR) \
+		$(DESTDIR)$(CATALOGDIR)
 	@# Units have absolute paths of programs.
 	for unit in $(notdir $(UNITS)); do \
 		sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/libexec/postern/|$(LIBEXECDIR)/|' \
@@ -252,13 +255,16 @@ install: programs-release ## below DESTDIR and PREFIX
 	done
 	install -m 644 systemd/postern.rules $(DESTDIR)$(UDEVDIR)/61-postern.rules
 	install -m 644 systemd/postern.sysusers $(DESTDIR)$(SYSUSERDIR)/postern.conf
+	@# Read once `journalctl --update-catalog` was run; packages have a trigger for it.
+	install -m 644 systemd/postern.catalog $(DESTDIR)$(CATALOGDIR)
 
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/postern $(DESTDIR)$(BINDIR)/posternctl \
 		$(patsubst %,$(DESTDIR)$(LIBEXECDIR)/%,$(filter postern-%,$(PROGRAMS)))
 	rm -rf $(DESTDIR)$(DATADIR)
 	rm -f $(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS)) \
-		$(DESTDIR)$(UDEVDIR)/61-postern.rules $(DESTDIR)$(SYSUSERDIR)/postern.conf
+		$(DESTDIR)$(UDEVDIR)/61-postern.rules $(DESTDIR)$(SYSUSERDIR)/postern.conf \
+		$(DESTDIR)$(CATALOGDIR)/postern.catalog
 	-rmdir $(DESTDIR)$(LIBEXECDIR)
 
 clean: ## remove what was built

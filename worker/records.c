@@ -367,7 +367,7 @@ static const struct {
 	enum reason reason;
 } outcomes[SESSION_OUTCOMES] = {
 	[SESSION_ANSWERED] = {"allow", REASON_RULE},
-	[SESSION_REFUSED] = {"deny", REASON_NO_RULE},
+	[SESSION_REFUSED] = {"deny", REASON_EXPLICIT_DENY}, /* no profile does */
 	[SESSION_WRONG] = {"error", REASON_ARGUMENTS},
 };
 

@@ -161,7 +161,9 @@ static int hold(struct sink *s, const struct packet *packet, enum sink_effort ef
 
 int sink_put(struct sink *s, const struct packet *packet, enum sink_effort effort)
 {
-	if (packet->len > SINK_LINE_MAX || (effort == SINK_NOW && s->broken))
+	bool nowhere = packet->kind != HELD_LINE && s->format == SINK_NOTHING;
+
+	if (packet->len > SINK_LINE_MAX || (effort == SINK_NOW && (s->broken || nowhere)))
 		return -1;
 	/* In the order in which they came. */
 	if (s->holds || held_waits(s->held, packet->kind == HELD_LINE) ||

@@ -97,6 +97,9 @@ WRONG = [
     ("worker/ops/power.c", "[POWER_HALT] = RTMIN + 3", "[POWER_HALT] = RTMIN + 4"),
     ("worker/steps/power.c", "suspends[rq->steps->mode].verb", '"list-units"'),
     ("worker/records.c", "r.power_mode = v_str(mode);", 'r.power_mode = v_str("nap");'),
+    ("worker/records.c", ".request = V_U64(rq->serial)", ".request = V_U64(rq->serial + 1)"),
+    ("worker/audit.c", "V_U64(a->seq + 1)", "V_U64(2 * a->seq + 1)"),
+    ("ipc/record.h", "046ae31c146b4362bb4a669adf4d9897", "046ae31c146b4362bb4a669adf4d9898"),
 ]
 
 

@@ -7,11 +7,11 @@ A case that fails while something is frozen needs no care of its own: the runner
 (Guest.repair).
 """
 import contextlib
-import json
 import shlex
 import time
 
 import facts
+import records
 from agent import wait_until
 from machine import Refused, log
 
@@ -123,22 +123,20 @@ def thaw(vm, count):
 # ---- records --------------------------------------------------------------------------------
 
 def now(vm):
-    """The time inside, for records()."""
+    """The time inside, for told()."""
     return vm.shell("date +%s.%6N")
 
 
-def records(vm, since, *events):
-    """The agent's records of these events from that time on, once there is one."""
+def told(vm, since, *events):
+    """The agent's records of these events that the journal has got from that time on, once
+    there is one."""
     def try_once():
-        listed = vm.shell(f"journalctl -q -u {vm.agent.unit} -o cat -S @{since}")
-        found = [json.loads(line) for line in listed.splitlines() if line.startswith("{")]
-        return [r for r in found if r["POSTERN_EVENT"] in events]
+        return records.read(vm, "-S", f"@{since}", *records.matching(*events))
     return wait_until(try_once, f"a record of {events}", 10)
 
 
 def recorded(vm, since, event, cause, count):
     """There is one record of the thaw, and it says this."""
-    found = records(vm, since, "thaw", "auto-thaw")
-    told = [(r["POSTERN_EVENT"], r["POSTERN_THAW_CAUSE"], r["POSTERN_FS_COUNT"])
-            for r in found]
-    assert told == [(event, cause, count)], f"recorded: {told}"
+    found = [(r["POSTERN_EVENT"], r["POSTERN_THAW_CAUSE"], r["POSTERN_FS_COUNT"])
+             for r in told(vm, since, "thaw", "auto-thaw")]
+    assert found == [(event, cause, count)], f"recorded: {found}"

@@ -1,13 +1,51 @@
 """records - what the agent writes down while a case does something
 
-Looked for from a place in the journal on, not from a time on: cases change the clock. Debian's
-agent keeps no records; of it nothing is expected.
+Read from the guest's journal by its fields, of root's entries only. Looked for from a place in
+the journal on, not from a time on: cases change the clock. Debian's agent keeps no records; of it
+nothing is expected.
+
+The journal has text alone; numbers and truth values are what ipc/record.h declares as such.
+Fields of the journal's own (with `_` in front) stay text.
 """
 import contextlib
+import functools
 import json
+import os
+import re
+import shlex
 
+import image
 from agent import wait_until
 from case import skip
+
+KINDS = {"INT": int, "U64": int, "BOOL": {"true": True, "false": False}.__getitem__}
+
+
+@functools.cache
+def kinds():
+    """How a field's text is read, of those that are no text."""
+    with open(os.path.join(image.ROOT, "ipc", "record.h"), encoding="utf-8") as f:
+        rows = re.findall(r'X\(t, (\w+), \w+, (PX )?"(\w+)"', f.read())
+    assert rows, "the table of fields in ipc/record.h has changed"
+    return {("POSTERN_" if prefix else "") + name: KINDS[kind]
+            for kind, prefix, name in rows if kind in KINDS}
+
+
+def record(entry):
+    return {name: kinds().get(name, str)(value) for name, value in entry.items()}
+
+
+def read(vm, *options, timeout=20):
+    """Records that journalctl finds with these options and matches."""
+    command = ["journalctl", "-q", "-a", "-o", "json", *options]
+    listed = vm.shell(" ".join(map(shlex.quote, command)), timeout=timeout)
+    return [record(json.loads(line)) for line in listed.splitlines()]
+
+
+def matching(*events, **fields):
+    """What finds root's records of any of these events, or of all, with these fields."""
+    return ["_UID=0", "SYSLOG_IDENTIFIER=postern", *(f"POSTERN_EVENT={e}" for e in events),
+            *(f"POSTERN_{name.upper()}={value}" for name, value in fields.items())]
 
 
 def place(vm):
@@ -16,16 +54,20 @@ def place(vm):
         "-- cursor: ")
 
 
-def parse(text, *events):
-    found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    return [r for r in found if r["POSTERN_EVENT"] in events]
+def after(vm, where, *events):
+    """Records of these events, or of all, from there on, as they came."""
+    return read(vm, f"--after-cursor={where}", *matching(*events))
+
+
+def is_count(row):
+    """It tells of earlier requests, or of session commands: libvirt asks one with each request."""
+    return row["POSTERN_EVENT"] == "decision" and "POSTERN_REPEAT" in row
 
 
 def since(vm, where, *events):
-    """Records of these events from there on, once there is one."""
+    """Records of these events from there on, once there is one; no counts."""
     def try_once():
-        return parse(vm.shell(f"journalctl -q -u {vm.agent.unit} -o cat "
-                              f"--after-cursor='{where}'"), *events)
+        return [r for r in after(vm, where, *events) if not is_count(r)]
     return wait_until(try_once, f"a record of {events}", 10)
 
 
@@ -52,17 +94,16 @@ def last_words(vm, mode):
         skip("this agent keeps no records")
     if vm.shell("journalctl --list-boots | wc -l", timeout=50) == "1":
         skip("there was no boot before")
-    rows = parse(vm.shell(f"journalctl -q -u {vm.agent.unit} -o cat | "
-                          "grep -E '\"guest-shutdown\"|\"stop\"' || true", timeout=50),
-                 "power", "complete", "stop")
+    rows = read(vm, *matching("power", "complete", command="guest-shutdown"), "+",
+                *matching("stop"), timeout=50)
     boot = vm.shell("cat /proc/sys/kernel/random/boot_id")
     told = [r for r in rows if r.get("POSTERN_POWER_MODE") == mode]
     assert told, rows
     power = told[-1]
     assert power["POSTERN_COMMAND"] == "guest-shutdown", power
     assert power["POSTERN_BOOT_ID"] != boot, power
-    after = sorted((r for r in rows if r["POSTERN_INSTANCE"] == power["POSTERN_INSTANCE"]
+    later = sorted((r for r in rows if r["POSTERN_INSTANCE"] == power["POSTERN_INSTANCE"]
                     and r["POSTERN_SEQ"] > power["POSTERN_SEQ"]),
                    key=lambda r: r["POSTERN_SEQ"])
-    assert [r["POSTERN_EVENT"] for r in after] == ["complete", "stop"], after
-    assert after[0]["POSTERN_RESULT"] == "ok", after
+    assert [r["POSTERN_EVENT"] for r in later] == ["complete", "stop"], later
+    assert later[0]["POSTERN_RESULT"] == "ok", later

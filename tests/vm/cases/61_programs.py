@@ -3,11 +3,11 @@ a cgroup of its own, with its limits, until the policy or the agent's stop ends 
 import base64
 import contextlib
 import hashlib
-import json
 import random
 import re
 import time
 
+import records
 from agent import wait_until
 from case import LIBVIRT, case, note, skip
 from machine import Refused
@@ -157,10 +157,10 @@ def groups(vm):
     return {line.split()[0]: line.split()[1:] for line in listed.splitlines()}
 
 
-def records(vm, event):
-    """What the agent recorded of programs, by their pids."""
-    lines = vm.shell(f"journalctl -b -u {vm.agent.unit} -o cat -n 100 | grep '\"{event}\"'")
-    return {r["POSTERN_EXEC_PID"]: r for r in map(json.loads, lines.splitlines())}
+def recorded(vm, event):
+    """What the agent recorded last of programs, by their pids."""
+    rows = records.read(vm, "-b", "-n", "100", *records.matching(event))
+    return {r["POSTERN_EXEC_PID"]: r for r in rows}
 
 
 def instances(vm):
@@ -355,7 +355,7 @@ def _(vm):
             assert groups(vm)[place] == [str(pid)]
             assert vm.shell(f"cd '/sys/fs/cgroup{place}'; cat pids.max memory.max") == \
                 "max\nmax"
-        told = records(vm, "exec-start")
+        told = recorded(vm, "exec-start")
         assert [told[pid]["POSTERN_EXEC_UNIT"] for pid in pids] == places, told
         listed = vm.shell(f"systemd-cgls --no-pager -l -u {unit}")
         assert all(f"{pid} /usr/bin/sleep" in listed for pid in pids), listed
@@ -425,7 +425,7 @@ def _(vm):
         place = cgroup_of(vm, pid)
         wait_until(lambda: len(groups(vm)[place]) == 3, "its children", 5)
         assert result(vm, pid, 30) == {"exited": True, "signal": 9}
-        assert records(vm, "exec-exit")[pid]["POSTERN_TIMED_OUT"] is True
+        assert recorded(vm, "exec-exit")[pid]["POSTERN_TIMED_OUT"] is True
         wait_until(lambda: not groups(vm).get(place), "the end of its children", 5)
         note(f"killed after {time.monotonic() - begin:.1f} s")
         output(vm, "/usr/bin/true")

@@ -76,7 +76,7 @@ def _(vm):
     assert vm.all_processes() == before
     if not vm.agent.reference:
         recorded(vm, since, "thaw", "request", len(there))
-        told, = frozen.records(vm, since, "freeze")
+        told, = frozen.told(vm, since, "freeze")
         assert set(json.loads(told["POSTERN_FS_MOUNTS"])) == set(there), told
 
 
@@ -406,7 +406,7 @@ def answers_to(client, commands, first):
 def counted(vm, since, command, times):
     """Its refusals are all on record, if need be as a number."""
     def try_once():
-        rows = [r for r in frozen.records(vm, since, "decision")
+        rows = [r for r in frozen.told(vm, since, "decision")
                 if r["POSTERN_COMMAND"] == command and r["POSTERN_REASON"] == "frozen"]
         return sum(r.get("POSTERN_REPEAT", 1) for r in rows) == times
     wait_until(try_once, f"{times} refusals of {command} in the records", 10)
@@ -546,7 +546,7 @@ def _(vm):
             # The time begins with the first file system, after the decision.
             asked, done, ended = [
                 r["POSTERN_TIME_USEC"] / 1e6
-                for r in frozen.records(vm, since, "decision", "freeze", "auto-thaw")
+                for r in frozen.told(vm, since, "decision", "freeze", "auto-thaw")
                 if r.get("POSTERN_COMMAND") in (None, "guest-fsfreeze-freeze")]
             note(f"after {ended - asked:.1f} s, {ended - done:.1f} s")
             assert ended - asked > 7.9 and ended - done < 10, (asked, done, ended)
@@ -594,7 +594,7 @@ def _(vm):
         thaw(vm, count)
         assert hook_log(vm) == ["freeze:can-write", "thaw:can-write"]
         if not vm.agent.reference:
-            rows = frozen.records(vm, since, "freeze", "thaw")
+            rows = frozen.told(vm, since, "freeze", "thaw")
             assert [(r["POSTERN_HOOK"], r["POSTERN_HOOK_RESULT"]) for r in rows] == \
                 [(STOCK, "ok")] * 2, rows
 
