@@ -107,7 +107,7 @@ def test_every_event_has_its_text():
         for name, number in told["events"].items():
             text = j.explain(f"MESSAGE_ID={number}")
             assert "Defined-By: Postern" in text, (name, text)
-            assert text.count("-- ") > 3, (name, text)
+            assert text.count("\u2591\u2591 ") > 5, (name, text)
 
 
 def test_an_agent_in_the_journal():
