@@ -67,7 +67,7 @@ static void forget(struct held *h, const struct head *head, size_t size)
 static void count_dropped(struct held *h, const struct head *head)
 {
 	if (is_line(head->kind))
-		h->lines_dropped++;
+		h->lines_dropped += 1 + head->dropped;
 	else
 		h->dropped += 1 + head->dropped;
 }

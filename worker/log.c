@@ -15,12 +15,14 @@
 
 #define LOG_LINE_MAX 1024
 
-static void put_line(struct worker *w, const void *line, size_t len)
+/* A line, which says that so many were DROPPED. */
+static void put_line(struct worker *w, const void *line, size_t len, uint64_t dropped)
 {
-	const struct packet packet = {.kind = HELD_LINE, .p = line, .len = len};
+	const struct packet packet = {
+		.kind = HELD_LINE, .dropped = dropped, .p = line, .len = len};
 
 	if (sink_put(&w->sink, &packet, SINK_KEEP) < 0)
-		w->state->held.lines_dropped++;
+		w->state->held.lines_dropped += 1 + dropped;
 }
 
 /* A line with what was lost before it. */
@@ -35,9 +37,9 @@ static void put(struct worker *w, const void *line, size_t len)
 				 (unsigned long long)told);
 
 		*dropped = 0;
-		put_line(w, text, (size_t)n);
+		put_line(w, text, (size_t)n, told);
 	}
-	put_line(w, line, len);
+	put_line(w, line, len, 0);
 }
 
 void worker_log(struct worker *w, const char *fmt, ...)

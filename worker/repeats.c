@@ -95,14 +95,17 @@ static uint64_t interval_ms(const struct worker *w)
 
 /*
  * Its time is over: it counts on if it was used, else the next is recorded in full; and
- * so is a refusal, once there is room again.
+ * so is a refusal, once there is room again. While something is frozen, however long, one
+ * record and one count of each refusal have to do.
  */
 static void end_interval(struct worker *w, struct repeat *r, uint64_t now)
 {
 	bool used = r->count || r->under_way;
 
-	tell(w, r);
 	r->until_ms = now + interval_ms(w);
+	if (r->pressed && freeze_is_on(&w->freeze))
+		return;
+	tell(w, r);
 	if (!used || (r->pressed && !r->count))
 		r->op = OP_NONE;
 }

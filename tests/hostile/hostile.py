@@ -334,7 +334,7 @@ class Worker:
         spare = [os.dup2(theirs.fileno(), 100), trail]
         if stuck:
             self.pipe, spare[1] = os.pipe()
-            self.trail = trail
+            self.audit = trail
         theirs.close()
         with open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
@@ -347,6 +347,7 @@ class Worker:
         for fd in spare:
             os.close(fd)
         self.peers = []
+        self.trail = None  # all that it recorded, once it has stopped
         assert self.launch.recv(1) in (b"r", b"R"), self.stderr()
         self.writer = children(self.pid)
 
@@ -408,9 +409,9 @@ class Worker:
         """Of a stuck one: take its records from now on."""
         def copy():
             while piece := os.read(self.pipe, 1 << 16):
-                os.write(self.trail, piece)
+                os.write(self.audit, piece)
             os.close(self.pipe)
-            os.close(self.trail)
+            os.close(self.audit)
         threading.Thread(target=copy, daemon=True).start()
 
     def stderr(self):
@@ -418,10 +419,22 @@ class Worker:
             return f.read()
 
     def records(self, event=None):
-        with open(self.audit_path, "rb") as f:
-            lines = f.read().split(b"\n")[:-1]
-        found = [json.loads(line) for line in lines]
+        """Those so far; after stop(), all there were."""
+        found = self.trail
+        if found is None:
+            with open(self.audit_path, "rb") as f:
+                lines = f.read().split(b"\n")[:-1]
+            found = [json.loads(line) for line in lines]
         return [r for r in found if event in (None, r["POSTERN_EVENT"])]
+
+    def counted(self):
+        """The records that stand for equal requests, of which the first has one of its own."""
+        return [r for r in self.records("decision")
+                if "POSTERN_REPEAT" in r and "POSTERN_REPORTED_BY" not in r]
+
+    def ended(self):
+        """How many requests came to an end, by what is on record after stop()."""
+        return len(self.records("complete")) + sum(r["POSTERN_REPEAT"] for r in self.counted())
 
     def wait_records(self, event, count):
         """All records of EVENT, once there are COUNT; more are wrong."""
@@ -446,6 +459,7 @@ class Worker:
         assert numbers == sorted(set(numbers)), "records out of order"
         dropped = sum(r.get("POSTERN_DROPPED", 0) for r in trail)
         assert len(trail) + dropped == numbers[-1], (len(trail), dropped, numbers[-1])
+        self.trail = trail
 
     def __enter__(self):
         return self

@@ -7,6 +7,7 @@ rules, and do nothing that the policy forbids.
 # pylint: disable=missing-function-docstring
 import itertools
 import random
+import re
 import struct
 import time
 
@@ -29,11 +30,20 @@ def sleep_for(ms):
     return request_head() + struct.pack("<q", ms)
 
 
+def keep_up(w, violations):
+    """Now and then: until those so far are on record. There is little room for what the
+    writer has not taken yet."""
+    if violations % 50 == 0:
+        wait_until(lambda: len(w.records("child-violation")) >= violations,
+                   "the records so far")
+
+
 def all_violate(w, cases):
     """Each case, a packet or (packet, descriptors), ends its frontend and nothing else."""
     before = len(w.records("decision"))
     told = len(w.records("child-violation"))
-    for case in cases:
+    for n, case in enumerate(cases, told):
+        keep_up(w, n)
         packet, fds = case if isinstance(case, tuple) else (case, ())
         answers = w.violation(packet, fds)
         assert not answers, (packet[:200], [(f.type, f.body[:80]) for f in answers])
@@ -278,13 +288,15 @@ def test_mutations_of_valid_requests():
                 refused += 1
             except Closed:
                 violations += 1
+                keep_up(w, violations)
                 peer.close()
                 peer, number = w.frontend(), 0
         w.wait_records("child-violation", violations)
-        w.wait_records("complete", refused)
         assert refused > 200 and violations > 200, (refused, violations)
-        assert {r["POSTERN_DECISION"] for r in w.records("decision")} == {"deny"}
         assert not w.busy()
+    assert w.ended() == refused
+    assert {r["POSTERN_DECISION"] for r in w.records("decision")} == {"deny"}
+    assert {r["POSTERN_RESULT"] for r in w.records("complete")} == {"refused"}
 
 
 def test_random_packets():
@@ -620,14 +632,36 @@ def test_malformed_notes():
     with Worker() as w:
         all_violate(w, [frame(SESSION, body=good[:n]) for n in range(len(good))])
         all_violate(w, [frame(SESSION, body=bad) for bad in bad_messages(TABLE["note"])])
-        all_violate(w, [frame(SESSION, body=good + b"\0"), note(event=3), note(event=255),
+        all_violate(w, [frame(SESSION, body=good + b"\0"), note(event=4), note(event=255),
                         note(words=b"a\0b")])
+        # Counts there are of session commands, and of nothing that somebody else decides on.
+        ping = OPS["guest-ping"]["number"]
+        all_violate(w, [note(3), note(3, command=ping), note(3, outcome=0),
+                        note(3, command=ping, outcome=3)])
+        numbers = {*range(-1, TABLE["OP_MAX"] + 2), 1 << 32 | ping, (1 << 63) - 1, -1 << 63}
+        all_violate(w, [note(3, command=n, outcome=0) for n in sorted(numbers - {
+            op["number"] for op in TABLE["ops"] if op["carrier"] == "BY_FRONTEND"})])
         assert not [r for r in w.records() if "POSTERN_REPORTED_BY" in r]
         peer = w.frontend()
         peer.send(note(2, (1 << 64) - 1, (1 << 64) - 1, b"\xff\n\"\x1b[31m" + b"a" * 60000))
         record = w.wait_records("protocol-error", 1)[0]
         assert record["POSTERN_REPORTED_BY"] == "frontend"
         assert len(record["POSTERN_DETAIL"]) <= 256, record
+
+
+def test_counts_are_the_frontends_word():
+    with Worker() as w:
+        peer = w.frontend()
+        for n, outcome in ((7, 0), (1, 1), ((1 << 64) - 1, 2)):
+            peer.send(note(3, 5, n, command=OPS["guest-info"]["number"], outcome=outcome))
+        told = w.wait_records("decision", 3)
+        assert [(r["POSTERN_DECISION"], r["POSTERN_REASON"], r["POSTERN_REPEAT"]) for r in told] \
+            == [("allow", "rule", 7), ("deny", "no-rule", 1),
+                ("error", "arguments", (1 << 64) - 1)], told
+        for r in told:
+            assert (r["POSTERN_REPORTED_BY"], r["POSTERN_COMMAND"], r["POSTERN_SESSION"]) == \
+                ("frontend", "guest-info", 5), r
+            assert "POSTERN_REQUEST" not in r, r
 
 
 def test_a_flood_of_notes_costs_no_decision_record():
@@ -686,38 +720,55 @@ def test_a_flood_of_refused_requests_hides_nothing():
 
 
 def test_no_act_without_its_record():
-    """A flood cannot push out the record of what follows it: then that is not done."""
+    """A flood of refusals takes no room from acts; and where there is none for the record of
+    one, it is not done."""
     with Worker("legacy", stuck=True) as w:
-        peer, number, told = w.frontend(), 0, b""
-        while b"no room for its record" not in told:
-            number += 1
-            assert number < 20000
-            peer.send(request(OPS["guest-exec"], number,
+        peer, numbers, acts = w.frontend(), itertools.count(1), 0
+
+        def act(ms=0):
+            n = next(numbers)
+            peer.send(request(ACT, n, sleep_for(ms)))
+            return peer.reply(n)
+
+        for i in range(3000):
+            n = next(numbers)
+            peer.send(request(OPS["guest-exec"], n,
                               request_head() + text("a" * 200) + bytes(4), REFUSED))
-            peer.reply(number)
-            if number % 50 == 0:
-                number += 1
-                peer.send(request(ACT, number, sleep_for(0)))
-                told = peer.reply(number).body
-        for _ in range(5):
-            number += 1
-            peer.send(request(ACT, number, sleep_for(5000)))
-            reply = peer.reply(number)
-            assert reply.flags == ERROR and b"no room for its record" in reply.body
+            assert peer.reply(n).flags == ERROR
+            if i % 50 == 0:
+                assert act().flags == 0
+                acts += 1
+        while not (reply := act()).flags:
+            acts += 1
+            assert acts < 20000
+        refused = 6
+        wait_until(lambda: not w.busy(), "the last op child to go")
+        for reply in (reply, *(act(5000) for _ in range(5))):
+            assert reply.flags == ERROR and b"it cannot be recorded at present" in reply.body
             assert not w.busy()
         assert RSS_KIB is None or rss_kib(w.pid) < RSS_KIB, rss_kib(w.pid)
         w.read_records()
 
-        numbers = itertools.count(number + 1)
-
         def done():
-            n = next(numbers)
-            peer.send(request(ACT, n, sleep_for(0)))
-            return peer.reply(n).flags == 0
+            nonlocal refused
+            well = act().flags == 0
+            refused += not well
+            return well
         wait_until(done, "an act, once there is room")
+        acts += 1
         # Its end stands behind all that waited; a worker that stops waits for no reader.
-        wait_until(lambda: any(r["POSTERN_RESULT"] == "ok" for r in w.records("complete")),
+        last = next(numbers) - 1
+        wait_until(lambda: any(r["POSTERN_REQUEST"] == last for r in w.records("complete")),
                    "all that waited to be written")
+    of_acts = [r for r in w.records() if r.get("POSTERN_COMMAND") == "test-act"]
+    for event in ("decision", "complete"):
+        well = [r for r in of_acts if r["POSTERN_EVENT"] == event
+                and (r.get("POSTERN_DECISION") == "allow" or r.get("POSTERN_RESULT") == "ok")]
+        assert len(well) == acts, (event, len(well), acts)
+    # Of the refusals, equal as they are, there is the first, and a count.
+    denied = [r for r in of_acts if r.get("POSTERN_DECISION") == "deny"]
+    assert {r["POSTERN_REASON"] for r in denied} == {"audit-unavailable"}, denied
+    assert sum(r.get("POSTERN_REPEAT", 1) for r in denied) == refused, (denied, refused)
 
 
 def test_log_lines_are_escaped_bounded_and_few():
@@ -735,11 +786,16 @@ def test_log_lines_are_escaped_bounded_and_few():
         w.wait_records("complete", 1)
         wait_until(lambda: w.stderr().count(b"\n") >= TABLE["NOTES_BURST"], "the lines")
         lines = w.stderr().split(b"\n")[:-1]
-        assert len(lines) <= TABLE["NOTES_BURST"] + TABLE["NOTES_PER_SEC"] * (seconds + 2)
-        for line in lines:
-            assert line.startswith(b"postern-frontend: "), line
+        # Of those that are left out the worker tells how many there were.
+        left_out = [int(m[1]) for line in lines
+                    if (m := re.fullmatch(rb"postern-worker: (\d+) lines were lost", line))]
+        own = [line for line in lines if line.startswith(b"postern-frontend: ")]
+        assert len(own) + len(left_out) == len(lines) <= 2 * len(own), lines
+        assert len(own) <= TABLE["NOTES_BURST"] + TABLE["NOTES_PER_SEC"] * (seconds + 2)
+        assert len(own) + sum(left_out) <= 6001, (len(own), left_out)
+        for line in own:
             assert len(line) < 2048 and all(0x20 <= c < 0x7f for c in line), line
-        assert any(b"forged" in line for line in lines)
+        assert any(b"forged" in line for line in own)
 
 
 def test_a_storm_of_everything_leaves_nothing_behind():

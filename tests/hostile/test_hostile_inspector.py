@@ -93,9 +93,11 @@ def test_what_breaks_the_rules_costs_the_inspector_and_not_the_question():
             s.settle()
         records = w.wait_records("child-violation", len(cases))
         assert {r["POSTERN_PROCESS"] for r in records} == {"inspector"}
-        w.wait_records("complete", len(cases))
         assert not w.busy()
         assert fd_count(w.pid) == before
+    assert w.ended() == len(cases)
+    assert [r["POSTERN_RESULT"] for r in w.records("complete")] == ["ok"]
+    assert ["POSTERN_DETAIL" in r for r in w.counted()] == [False], w.counted()
 
 
 def test_no_word_before_a_fitting_hello():
@@ -128,7 +130,9 @@ def test_any_body_is_passed_on_unread():
                 reply = s.frontend.reply(s.number)
                 assert reply.op == HOST_NAME["number"], reply.op
                 assert (reply.flags, reply.body) == (flags, body), vars(reply)
-        w.wait_records("complete", 2 * len(bodies))
+    assert w.ended() == 2 * len(bodies)
+    assert [r["POSTERN_RESULT"] for r in w.records("complete")] == ["ok"]
+    assert [r["POSTERN_DETAIL"] for r in w.counted()] == ["6 of 11 failed"], w.counted()
 
 
 def test_a_result_without_end_is_cut_off():
@@ -168,8 +172,9 @@ def test_an_answer_twice_is_one_reply():
         s.replaced()
         s.inspector.send(answer(s.question(GET_TIME), struct.pack("<q", 5)))
         assert s.frontend.reply(s.number).body == struct.pack("<q", 5)
-        w.wait_records("complete", 4)
         w.wait_records("child-violation", 4)
+    assert w.ended() == 4
+    assert [r["POSTERN_RESULT"] for r in w.records("complete")] == ["ok"] * 2
 
 
 def test_answers_in_another_order_reach_who_asked():
@@ -194,7 +199,7 @@ def test_a_late_answer_reaches_nobody():
         assert ends[1]["POSTERN_ABANDONED"] is True
         s.number = 2
         # Nor does one for a frontend that is no more reach its successor.
-        question = s.ask()
+        question = s.ask(GET_TIME)
         s.frontend = w.frontend()
         s.frontend.send(request(SLEEP, 1, request_head() + bytes(8)))
         assert s.frontend.reply(1).flags == 0

@@ -589,7 +589,7 @@ def test_no_password_without_its_record():
             assert "forbidden characters" in m.error(n)
         n = m.ask()
         m.run("getent", PASSWD)
-        assert "there is no room for its record" in m.error(n)
+        assert "it cannot be recorded at present" in m.error(n)
         m.spawner.nothing()
         m.worker.read_records()
         wait_until(lambda: m.worker.records("complete"), "records")

@@ -212,7 +212,7 @@ def check_accounts(it, records):
     assert got == it.sent, {n: (got[n], it.sent[n]) for n in {*got, *it.sent}
                             if got[n] != it.sent[n]}
     assert MUTATING <= set(got), MUTATING - set(got)
-    # The first of each as a record of its own, the others as one.
+    # The first of each as a record of its own, the others as one, however long it took.
     for command, count in got.items():
         own = [r for r in records if r.get("POSTERN_COMMAND") == command
                and r.get("POSTERN_REASON") == "frozen" and r["POSTERN_EVENT"] == "decision"]
@@ -301,15 +301,64 @@ def test_second_freeze_counts_anew():
         assert len(of_event(records, "freeze")) == len(of_event(records, "thaw")) == 2
 
 
-def test_a_flood_of_reads_costs_no_refusal():
-    """What must not be lost has room that polls cannot take; what is dropped is counted."""
+def test_a_freeze_longer_than_an_interval():
+    """Of equal refusals there are two records all the same, and nothing has to be dropped."""
+    policy = "[policy]\nbase = legacy\n[audit]\ninterval = 1s\n"
+    with scene(policy=policy) as it:
+        it.freeze()
+        for turn in range(4):
+            send_all(it, thousand(it.commands(), turn, count=300))
+            time.sleep(1.2)
+        assert it.c.thaw() == 1
+        records = it.settle()
+        check_accounts(it, records)
+        assert check_order(records) == dropped(records) == 0
+
+
+def of_status(records, event="decision"):
+    return [r for r in of_event(records, event)
+            if r["POSTERN_COMMAND"] == "guest-fsfreeze-status"]
+
+
+def flood(it, text, reply):
+    for _ in range(40):
+        it.client.send(text * 50)
+        for line in it.client.recv_replies(50):
+            assert reply in line, line
+
+
+def test_a_flood_of_polls_costs_nothing():
+    """They are counted: it takes no room at all."""
     with scene() as it:
         it.freeze()
         send_all(it, thousand(it.commands(), 3, count=300))
-        status = b'{"execute":"guest-fsfreeze-status"}\n' * 50
-        for _ in range(40):
-            it.client.send(status)
-            assert set(it.client.recv_replies(50)) == {b'{"return": "frozen"}'}
+        flood(it, b'{"execute":"guest-fsfreeze-status"}\n', b'{"return": "frozen"}')
+        send_all(it, [t for t in thousand(it.commands(), 4, count=300)
+                      if t[2] != "guest-fsfreeze-status"])
+        assert it.c.thaw() == 1
+        records = it.settle()
+        assert check_order(records) == dropped(records) == 0
+        check_accounts(it, records)
+        assert len(of_event(records, "freeze", "thaw")) == 2
+        polls = [r for r in of_status(records) if r["POSTERN_DECISION"] == "allow"]
+        assert len(polls) == 2 and "POSTERN_REPEAT" not in polls[0], polls
+        # Some were among the first 300.
+        assert polls[1]["POSTERN_REPEAT"] > 2000 and "POSTERN_DETAIL" not in polls[1], polls
+        assert polls[1]["POSTERN_TIME_USEC"] <= of_event(records, "thaw")[0]["POSTERN_TIME_USEC"]
+
+
+def test_a_flood_of_refusals_costs_no_other_session_its_own():
+    """Each of them has two records, until they take what that session has to lose. What is
+    dropped is counted."""
+    with scene() as it:
+        it.freeze()
+        send_all(it, thousand(it.commands(), 3, count=300))
+        it.client.close()
+        it.client = it.agent.client()
+        flood(it, b'{"execute":"guest-fsfreeze-status","arguments":{"bad":1}}\n',
+              b"'bad' is unexpected")
+        it.client.close()
+        it.client = it.agent.client()
         send_all(it, thousand(it.commands(), 4, count=300))
         assert it.c.thaw() == 1
         records = it.settle()
@@ -317,21 +366,22 @@ def test_a_flood_of_reads_costs_no_refusal():
         assert missing == dropped(records) > 0, (missing, dropped(records))
         check_accounts(it, records)
         assert len(of_event(records, "freeze", "thaw")) == 2
-        # The youngest polls are those that are left.
-        polls = [r["POSTERN_SEQ"] for r in records
-                 if r.get("POSTERN_COMMAND") == "guest-fsfreeze-status"]
-        assert len(polls) > 100 and polls[-1] > max(
-            r["POSTERN_SEQ"] for r in records if r.get("POSTERN_REASON") == "frozen"
-            and "POSTERN_REPEAT" not in r) - 2000
+        # The youngest are those that are left.
+        left = [r for r in of_status(records) if r["POSTERN_REASON"] == "arguments"]
+        session, count = collections.Counter(r["POSTERN_SESSION"] for r in left).most_common(1)[0]
+        numbers = [r["POSTERN_REQUEST"] for r in left if r["POSTERN_SESSION"] == session]
+        assert 20 < count < 2000 and numbers == list(range(numbers[-1] - count + 1,
+                                                           numbers[-1] + 1)), numbers
 
 
 def test_records_before_the_freeze_come_first():
     """The writer is behind when the freeze begins, and hangs in it."""
     with scene() as it:
         it.agent.wait_record(lambda r: r["POSTERN_EVENT"] == "start")
-        count = 400
-        it.client.send(b'{"execute":"guest-fsfreeze-status"}\n' * count + json.dumps(
-            {"execute": LIST, "arguments": {"mountpoints": [it.disk.point]}}).encode())
+        count = 300
+        it.client.send(b'{"execute":"guest-file-close","arguments":{"handle":5}}\n' * count +
+                       json.dumps({"execute": LIST, "arguments": {
+                           "mountpoints": [it.disk.point]}}).encode())
         got = it.client.recv_replies(count + 1)
         assert json.loads(got[-1]) == {"return": 1}, got[-1]
         assert it.c.status() == "frozen"
@@ -341,7 +391,7 @@ def test_records_before_the_freeze_come_first():
         assert check_order(records) == dropped(records) == 0
         assert refusals(records) == it.sent
         commands = [r["POSTERN_COMMAND"] for r in of_event(records, "decision")]
-        assert commands[:count + 2] == ["guest-fsfreeze-status"] * count + [
+        assert commands[:count + 2] == ["guest-file-close"] * count + [
             LIST, "guest-fsfreeze-status"]
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import tap
-from agent import Agent, wait_until
+from agent import Agent, how_many, wait_until
 
 LAYERS = {"usr": "usr/lib/postern", "run": "run/postern", "etc": "etc/postern"}
 BASE = "[policy]\nbase = none\n"
@@ -48,24 +48,19 @@ class Root:
 
 
 def asked(files, *requests, args=(), change=None, testops=False):
-    """The replies of an agent under these files; CHANGE does something to the root first."""
+    """The replies of an agent under these files, its log, and all that it recorded; CHANGE does
+    something to the root first."""
     root = Root(files, testops)
     if change:
         change(root)
     with root.agent(*args) as a:
-        # That of who looked whether it answers is over, and so is not taken for ours.
-        a.wait_record(lambda r: r["POSTERN_EVENT"] == "disconnect")
-        sessions = len([r for r in a.records() if r["POSTERN_EVENT"] == "disconnect"])
         replies = []
         with a.client() as c:
             for request in requests:
                 name, arguments = request if isinstance(request, tuple) else (request, {})
                 replies.append(c.call(name, **arguments))
-        # The last record of what was asked is that of its end.
-        wait_until(lambda: len([r for r in a.records()
-                                if r["POSTERN_EVENT"] == "disconnect"]) > sessions,
-                   "the records")
-        return replies, a.stderr(), a.records()
+        log = a.stderr()
+    return replies, log, a.records()
 
 
 def allowed(reply):
@@ -78,7 +73,8 @@ def test_no_file_at_all():
     """The built-in profile `safe`."""
     (load, run), _, records = asked({}, "guest-get-load", ("guest-exec", {"path": "/bin/x"}))
     assert allowed(load) and not allowed(run)
-    assert [r["POSTERN_POLICY_BASE"] for r in records if "POSTERN_POLICY_BASE" in r] == ["safe"]
+    assert [(r["POSTERN_EVENT"], r["POSTERN_POLICY_BASE"]) for r in records
+            if "POSTERN_POLICY_BASE" in r] == [("start", "safe"), ("policy-load", "safe")]
 
 
 def test_drop_ins_add_up():
@@ -133,6 +129,9 @@ def check_locked_down(why, files=None, change=None):
     assert replies[1] == {"return": {}}
     assert why in log, log
     assert "locked-down" in [r.get("POSTERN_REASON") for r in records]
+    told = [(r["POSTERN_EVENT"], why in r["POSTERN_DETAIL"]) for r in records
+            if r["POSTERN_EVENT"] in ("policy-load", "policy-refused", "locked-down")]
+    assert told == [("policy-refused", True), ("locked-down", True)], records
 
 
 def test_a_mistake_locks_down():
@@ -234,8 +233,10 @@ def test_rates():
     replies, _, records = asked(files, *["guest-get-load"] * 5, "guest-get-time")
     assert [allowed(r) for r in replies] == [True] * 3 + [False] * 2 + [True]
     assert replies[3]["error"]["class"] == "GenericError"
-    assert [r["POSTERN_REASON"] for r in records
-            if r.get("POSTERN_DECISION") == "deny"] == ["rate"] * 2
+    of_load = [r for r in records if r.get("POSTERN_COMMAND") == "guest-get-load"]
+    denied = [r for r in of_load if r.get("POSTERN_DECISION") == "deny"]
+    assert {r["POSTERN_REASON"] for r in denied} == {"rate"} and how_many(denied) == 2, denied
+    assert how_many(of_load) == 5, of_load
 
 
 def test_a_rate_recovers():
@@ -245,6 +246,43 @@ def test_a_rate_recovers():
         wait_until(lambda: not allowed(c.call("guest-get-load")), "the rate to be used up")
         time.sleep(0.25)
         assert allowed(c.call("guest-get-load"))
+
+
+def of_command(records, name):
+    return [(r["POSTERN_EVENT"], r.get("POSTERN_REPEAT"), "POSTERN_REQUEST" in r)
+            for r in records if r.get("POSTERN_COMMAND") == name]
+
+
+def test_polls_leave_a_record_an_interval():
+    """The first in full, then the number of the others; after a pause the next in full."""
+    full = [("decision", None, True), ("complete", None, True)]
+    root = Root({"etc": "[policy]\nbase = safe\n[audit]\ninterval = 1s\n"})
+    with root.agent() as a, a.client() as c:
+        def repeats(name, count):
+            return wait_until(lambda: len(found := [
+                r for r in a.records() if r.get("POSTERN_COMMAND") == name
+                and "POSTERN_REPEAT" in r]) >= count and found, f"{count} counts of {name}")
+        for _ in range(5):
+            assert allowed(c.call("guest-get-load")) and allowed(c.call("guest-ping"))
+        repeats("guest-get-load", 1)
+        for _ in range(3):
+            c.call("guest-get-load")
+        # It was used up to now: so no record in full.
+        repeats("guest-get-load", 2)
+        time.sleep(2.1)
+        c.call("guest-get-load")
+        told = sum(r["POSTERN_REPEAT"] for r in repeats("guest-ping", 1))
+        assert told == 5, told
+        assert {r["POSTERN_REPORTED_BY"] for r in repeats("guest-ping", 1)} == {"frontend"}
+    assert of_command(a.records(), "guest-get-load") == \
+        [*full, ("decision", 4, False), ("decision", 3, False), *full], a.records()
+
+
+def test_an_interval_has_its_limits():
+    for text, good in (("1s", True), ("1h", True), ("999ms", False), ("61min", False)):
+        files = {"etc": f"[policy]\nbase = safe\n[audit]\ninterval = {text}\n"}
+        (load,), log, _ = asked(files, "guest-get-load")
+        assert (allowed(load), "accepted are 1s to 1h" in log) == (good, not good), (text, log)
 
 
 def test_complain_lets_through_and_records():

@@ -24,7 +24,7 @@ CAP_SYS_ADMIN = 1 << 21
 # And to read, write, make and give away any file: CHOWN, DAC_OVERRIDE, READ_SEARCH, FOWNER.
 # File systems and disks, files, homes, clock, power; the last two no test may have (guard.py).
 CAPS_HELD = CAP_SYS_ADMIN | 0xf | 1 << 6 | 1 << 7
-CAPS_LEGACY = CAPS_HELD | 1 << guard.CAP_SYS_TIME | 1 << guard.CAP_SYS_BOOT
+NAMES_LEGACY = "chown dac_override dac_read_search fowner setgid setuid sys_admin sys_boot sys_time"
 KILLED = -signal.SIGSYS
 INFO = '[policy]\nbase = none\n[rule "info"]\neffect = allow\ncommand = @info\n'
 
@@ -154,7 +154,7 @@ def test_the_worker_keeps_what_its_policy_can_need():
         tap.skip("needs root, to have capabilities to keep")
     with Agent(profile="legacy", testops=True, admin=True) as a:
         start = a.wait_record(lambda r: r["POSTERN_EVENT"] == "start")
-        assert start["POSTERN_PRIVILEGES"] == f"caps={CAPS_LEGACY:x}", start
+        assert start["POSTERN_PRIVILEGES"] == NAMES_LEGACY + " spawner", start
         family = Family(a)
         one = CAPS_HELD
         assert family.caps("worker") == [0, one, one, one, 0], family.caps("worker")
@@ -225,7 +225,8 @@ TABLE = {
         4: "listener",
         5: "anon_inode:[eventpoll]",
         6: "anon_inode:[timerfd]",  # abandonment
-        7: "stream",  # the client
+        7: "anon_inode:[timerfd]",  # counts of session commands
+        8: "stream",  # the client
     },
     "inspector": {
         **NULL,
@@ -244,10 +245,11 @@ TABLE = {
         8: "anon_inode:[timerfd]",  # next writer
         9: "anon_inode:[timerfd]",  # next thawer
         10: "/memfd:postern-policy",
-        11: "seqpacket",  # writer
-        12: "seqpacket",  # inspector
-        13: "anon_inode:[pidfd]",  # writer
-        14: "seqpacket",  # frontend
+        11: "anon_inode:[timerfd]",  # counts of equal reads
+        12: "seqpacket",  # writer
+        13: "seqpacket",  # inspector
+        14: "anon_inode:[pidfd]",  # writer
+        15: "seqpacket",  # frontend
     },
     "writer": {
         **NULL, 2: "stderr",
@@ -326,12 +328,12 @@ CALLS = [("frontend", call, KILLED) for call in
 CALLS += [("worker", call, KILLED) for call in
           ("execve", "execveat", "openat2", "socket", "ptrace", "kill", "pidfd-stop")]
 CALLS += [("inspector", call, KILLED) for call in
-          ("openat-write", "socket", "execve", "fork-libc", "ptrace")]
-CALLS += [("child", call, KILLED) for call in ("execve", "openat2", "fork", "ptrace")]
+          ("openat-write", "socket", "execve", "fork-libc", "ptrace", "connect")]
+CALLS += [("child", call, KILLED) for call in ("execve", "openat2", "fork", "ptrace", "connect")]
 # The sandbox itself does not kill: each of these is what a process lives by.
 CALLS += [("frontend", "accept4", 0), ("worker", "socketpair", 0), ("worker", "fork", 0),
           ("inspector", "fork", 0),
-          ("inspector", "openat", 0), ("child", "sendmsg", 0)]
+          ("worker", "connect", 0), ("inspector", "openat", 0), ("child", "sendmsg", 0)]
 
 
 def cases():

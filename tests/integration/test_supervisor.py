@@ -798,8 +798,9 @@ MISTAKES = [
      "cannot open pidfile '/nonexistent/pid': No such file or directory"),
     (["--programs", "/nonexistent"], "cannot open program '/nonexistent/postern-worker': "
                                      "No such file or directory"),
-    (["--audit", "nonsense"], "--audit 'nonsense' is neither fd:N nor file:PATH"),
-    (["--audit", "fd:"], "--audit 'fd:' is neither fd:N nor file:PATH"),
+    (["--audit", "nonsense"], "--audit 'nonsense' is neither journal nor fd:N nor file:PATH"),
+    (["--audit", "fd:"], "--audit 'fd:' is neither journal nor fd:N nor file:PATH"),
+    (["--audit", "journal:x"], "--audit 'journal:x' is neither journal nor fd:N nor file:PATH"),
     (["--audit", "fd:99"], "--audit 'fd:99': Bad file descriptor"),
     (["--audit", "file:/nonexistent/a"],
      "cannot open audit file '/nonexistent/a': No such file or directory"),

@@ -297,6 +297,7 @@ class Agent:
             self.env[name] = value
         self.env = {k: v for k, v in self.env.items() if v is not None}
         self.process = None
+        self.trail = None  # all that it recorded, once it has stopped
         self.stderr_path = os.path.join(self.dir, "stderr")
         if start:
             try:
@@ -353,6 +354,8 @@ class Agent:
             assert code == 0, f"exit status {code}: {self.stderr()}"
             wait_until(lambda: not self._left(family), "its processes to end", 5)
             assert not os.path.lexists(self.path), "the socket's path was left behind"
+            if self.audit_path:
+                self.trail = self.records()
         finally:
             self.kill()
 
@@ -418,7 +421,10 @@ class Agent:
             return ""
 
     def records(self):
-        """The audit records so far: one dict per complete JSON line."""
+        """The audit records so far: one dict per complete JSON line. After stop(), all there
+        were: those as well of equal reads, which are counted until then."""
+        if self.trail is not None:
+            return self.trail
         try:
             with open(self.audit_path, "rb") as f:
                 lines = f.read().split(b"\n")
@@ -430,6 +436,13 @@ class Agent:
         """The first record for which MATCH is true, waiting for it."""
         return wait_until(lambda: next(filter(match, self.records()), None),
                           "an audit record", timeout)
+
+
+def how_many(records):
+    """For how many requests the worker's decisions among RECORDS stand: equal reads leave one
+    for the first and one with the number of the others."""
+    return sum(r.get("POSTERN_REPEAT", 1) for r in records
+               if r["POSTERN_EVENT"] == "decision" and "POSTERN_REPORTED_BY" not in r)
 
 
 def _kill(pid):
