@@ -4,8 +4,8 @@ Read from the guest's journal by its fields, of root's entries only. Looked for 
 the journal on, not from a time on: cases change the clock. Debian's agent keeps no records; of it
 nothing is expected.
 
-The journal has text alone; numbers and truth values are what ipc/record.h declares as such.
-Fields of the journal's own (with `_` in front) stay text.
+The journal has text alone, some characters as \\xNN; numbers and truth values are what ipc/record.h
+declares as such. Fields of the journal's own (with `_` in front) stay as they are.
 """
 import contextlib
 import functools
@@ -18,17 +18,24 @@ import image
 from agent import wait_until
 from case import skip
 
-KINDS = {"INT": int, "U64": int, "BOOL": {"true": True, "false": False}.__getitem__}
+def plain(text):
+    """Without the escapes of worker/journal.c."""
+    return re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes([int(m[1], 16)]),
+                  text.encode()).decode(errors="surrogateescape")
+
+
+KINDS = {"INT": int, "U64": int, "BOOL": {"true": True, "false": False}.__getitem__,
+         "STR": plain}
 
 
 @functools.cache
 def kinds():
-    """How a field's text is read, of those that are no text."""
+    """How a field's text is read; one that is JSON stays."""
     with open(os.path.join(image.ROOT, "ipc", "record.h"), encoding="utf-8") as f:
-        rows = re.findall(r'X\(t, (\w+), \w+, (PX )?"(\w+)"', f.read())
+        rows = re.findall(r'X\(t, (\w+), \w+, (PX )?"(\w+)", ([A-Z_ |]+)', f.read())
     assert rows, "the table of fields in ipc/record.h has changed"
     return {("POSTERN_" if prefix else "") + name: KINDS[kind]
-            for kind, prefix, name in rows if kind in KINDS}
+            for kind, prefix, name, flags in rows if "F_JSON" not in flags}
 
 
 def record(entry):
