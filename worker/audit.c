@@ -117,7 +117,7 @@ int audit_write(struct audit *a, enum audit_event event, struct audit_how how,
 		held->dropped -= r->dropped.v;
 		return 0;
 	}
-	if (how.effort == SINK_KEEP) {
+	if (how.effort <= SINK_SPARE) {
 		a->seq++;
 		held->dropped++;
 	}

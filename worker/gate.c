@@ -196,11 +196,13 @@ static void act(struct worker *w, struct frame *f, const struct asked *q,
 	bool later = rq && q->op->flags & OPF_OBJECT;
 	struct err e;
 
+	if (later && request_keep(rq, &words->whole) < 0) {
+		refuse(v, REASON_BUSY, ERR_GENERIC);
+		later = false;
+	}
 	/* What it points to decides as well; only then is there a record. */
 	if (!later)
 		record(w, q, v, words, serial);
-	if (later && request_keep(rq, &words->whole) < 0)
-		refuse(v, REASON_BUSY, ERR_GENERIC);
 	if (!rq || !v->allowed) {
 		if (rq)
 			request_drop(rq);
@@ -404,5 +406,6 @@ void gate_unfound(struct worker *w, struct request *rq)
 	v.error = true;
 	v.reason = REASON_LOOKUP;
 	record(w, &q, &v, &words, rq->serial);
+	rq->repeat = v.repeat; /* if it could not be recorded */
 	rq->undecided = false;
 }

@@ -160,8 +160,9 @@ static struct audit_how how_of(const struct worker *w, const struct op *op,
 		return AUDIT_HOW(DENIED, KEEP);
 	if (!(op->flags & OPF_MUTATES))
 		return AUDIT_HOW(READ, KEEP);
+	/* Of thaws there may be many, and none is refused. */
 	if (op->flags & OPF_FROZEN_OK)
-		return AUDIT_HOW(ACT, KEEP);
+		return AUDIT_HOW(ACT, SPARE);
 	return w->policy.head->audit_required ? AUDIT_HOW(ACT, NOW)
 					      : AUDIT_HOW(ACT, OFFER);
 }
@@ -233,7 +234,9 @@ int record_repeats(struct worker *w, const struct repeat *n)
 
 	if (!n->pressed)
 		put_args(&r, op, &args, text);
-	put_rule(w, &r, policy_rule(&w->policy, &v.policy));
+	/* Not of an earlier worker, whose policy may have been another. */
+	if (n->until_ms)
+		put_rule(w, &r, policy_rule(&w->policy, &v.policy));
 	snprintf(detail, sizeof(detail), "%llu of %llu failed",
 		 (unsigned long long)n->failed, (unsigned long long)n->count);
 	if (n->failed)
@@ -243,6 +246,16 @@ int record_repeats(struct worker *w, const struct repeat *n)
 			   &r, "%s %s %llu more times",
 			   n->allowed ? "Allowed" : "Refused", op->name,
 			   (unsigned long long)n->count);
+}
+
+/* An end has the room of its decision. */
+static struct audit_how how_of_end(const struct op *op, const char *result)
+{
+	if (streq(result, "refused"))
+		return AUDIT_HOW(DENIED, KEEP);
+	if (!(op->flags & OPF_MUTATES))
+		return AUDIT_HOW(READ, KEEP);
+	return op->flags & OPF_FROZEN_OK ? AUDIT_HOW(ACT, SPARE) : AUDIT_HOW(ACT, KEEP);
 }
 
 void record_complete(struct worker *w, const struct request *rq, const char *result,
@@ -266,11 +279,9 @@ void record_complete(struct worker *w, const struct request *rq, const char *res
 		r.errnum = V_INT(errnum);
 	if (rq->abandoned)
 		r.abandoned = V_BOOL(true);
-	audit_write(
-		&w->audit, EVENT_COMPLETE,
-		op->flags & OPF_MUTATES ? AUDIT_HOW(ACT, KEEP) : AUDIT_HOW(READ, KEEP),
-		&r, "%s ended: %s, %llu us%s", op->name, result, (unsigned long long)usec,
-		rq->abandoned ? ", abandoned by its client" : "");
+	audit_write(&w->audit, EVENT_COMPLETE, how_of_end(op, result), &r,
+		    "%s ended: %s, %llu us%s", op->name, result, (unsigned long long)usec,
+		    rq->abandoned ? ", abandoned by its client" : "");
 }
 
 void record_file(struct worker *w, enum audit_event event, const struct handle *h,

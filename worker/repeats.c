@@ -50,7 +50,8 @@ static bool key_of(struct repeat *key, const struct asked *q, const struct verdi
 	if (!is_poll(q, v, args))
 		return false;
 	key->n_args = (uint8_t)rbuf_left(args);
-	memcpy(key->args, args->p, key->n_args);
+	if (key->n_args) /* none may come with a null pointer */
+		memcpy(key->args, args->p, key->n_args);
 	return true;
 }
 
@@ -93,17 +94,23 @@ static uint64_t interval_ms(const struct worker *w)
 	return w->policy.head->audit_interval_ms;
 }
 
+/* A record would only wait, in the room that is little. */
+static bool is_stuck(const struct sink *s)
+{
+	return s->holds || held_waits(s->held, false);
+}
+
 /*
  * Its time is over: it counts on if it was used, else the next is recorded in full; and
- * so is a refusal, once there is room again. While something is frozen, however long, one
- * record and one count of each refusal have to do.
+ * so is a refusal, once there is room again. Until then, however long, one record and one
+ * count of each refusal have to do.
  */
 static void end_interval(struct worker *w, struct repeat *r, uint64_t now)
 {
 	bool used = r->count || r->under_way;
 
 	r->until_ms = now + interval_ms(w);
-	if (r->pressed && freeze_is_on(&w->freeze))
+	if (r->pressed && is_stuck(&w->sink))
 		return;
 	tell(w, r);
 	if (!used || (r->pressed && !r->count))
@@ -169,6 +176,9 @@ struct repeat *repeat_of(struct worker *w, const struct asked *q, const struct v
 			arm(w);
 		return NULL;
 	}
+	/* Else nothing would show that the disk has room again. */
+	if (r && r->pressed && sink_probes(&w->sink))
+		return NULL;
 	if (r)
 		r->under_way++;
 	return r;

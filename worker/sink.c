@@ -137,22 +137,24 @@ static bool writer_owed(const struct sink *s)
 /* Write what waits, of records and of lines: one may be stuck while the other is not. */
 static void flush(struct sink *s)
 {
-	if (s->holds)
-		return;
-	if (held_waits(s->held, false))
+	if (!s->holds && held_waits(s->held, false))
 		held_give(s->held, false, write_now, s);
-	if (held_waits(s->held, true))
+	if (!s->holds && held_waits(s->held, true))
 		held_give(s->held, true, write_now, s);
+	/* While everything is held, a writer that could take some would only wake us. */
 	if (s->writer.fd >= 0)
 		loop_events(s->loop, &s->writer,
-			    writer_owed(s) ? EPOLLIN | EPOLLOUT : EPOLLIN);
+			    !s->holds && writer_owed(s) ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 static int hold(struct sink *s, const struct packet *packet, enum sink_effort effort)
 {
-	bool reserve = effort == SINK_OFFER && packet->kind == HELD_ACT;
+	size_t reserve = effort == SINK_OFFER   ? HELD_RESERVE
+			 : effort == SINK_SPARE ? HELD_RESERVE / 2
+						: 0;
 
-	if (effort == SINK_NOW || !held_put(s->held, packet, reserve ? HELD_RESERVE : 0))
+	if (effort == SINK_NOW ||
+	    !held_put(s->held, packet, packet->kind == HELD_ACT ? reserve : 0))
 		return -1;
 	if (!s->holds && s->writer.fd >= 0 && writer_owed(s))
 		loop_events(s->loop, &s->writer, EPOLLIN | EPOLLOUT);
@@ -161,15 +163,23 @@ static int hold(struct sink *s, const struct packet *packet, enum sink_effort ef
 
 int sink_put(struct sink *s, const struct packet *packet, enum sink_effort effort)
 {
-	bool nowhere = packet->kind != HELD_LINE && s->format == SINK_NOTHING;
+	bool nowhere = s->broken || s->format == SINK_NOTHING;
 
-	if (packet->len > SINK_LINE_MAX || (effort == SINK_NOW && (s->broken || nowhere)))
+	if (packet->len > SINK_LINE_MAX || (effort == SINK_NOW && nowhere))
 		return -1;
 	/* In the order in which they came. */
 	if (s->holds || held_waits(s->held, packet->kind == HELD_LINE) ||
 	    !write_now(s, packet))
 		return hold(s, packet, effort);
 	return 0;
+}
+
+bool sink_probes(struct sink *s)
+{
+	if (!s->broken || now_ms() - s->probed_ms < SINK_RETRY_MS)
+		return false;
+	s->probed_ms = now_ms();
+	return true;
 }
 
 /* ---- life ---- */
@@ -267,13 +277,13 @@ void sink_release(struct sink *s)
 
 void sink_end(struct sink *s)
 {
-	const bool journal = s->format == SINK_JOURNAL;
 	const uint64_t end = now_ms() + SINK_END_MS;
 	uint64_t now;
 
 	for (flush(s); (now = now_ms()) < end; flush(s)) {
+		/* A full one: of what else may fail, no moment more is of use. */
 		bool entries =
-			journal && s->journal.connected && held_waits(s->held, false);
+			s->format == SINK_JOURNAL && s->journal.source.events & EPOLLOUT;
 		struct pollfd p[] = {
 			{.fd = s->writer.fd, .events = POLLOUT},
 			{.fd = s->journal.source.fd, .events = POLLOUT},

@@ -39,9 +39,10 @@ struct sink {
 	struct loop *loop;
 	int audit_fd; /* kept for the next writer, should this one die */
 	uint64_t started_ms;
-	struct held *held; /* borrowed */
-	bool holds;        /* nothing is written: file systems are frozen */
-	bool broken;       /* the writer's last record did not get into the file */
+	struct held *held;  /* borrowed */
+	bool holds;         /* nothing is written: file systems are frozen */
+	bool broken;        /* the writer's last record did not get into the file */
+	uint64_t probed_ms; /* when that was last tried although nothing had to be */
 };
 
 /*
@@ -57,12 +58,16 @@ int sink_start(struct sink *s);
 /* How much a packet may do to get somewhere. */
 enum sink_effort {
 	SINK_KEEP,  /* written, or held if there is any room */
-	SINK_OFFER, /* the same, but a change leaves the room of HELD_RESERVE */
+	SINK_SPARE, /* the same, but a change leaves half the room of HELD_RESERVE */
+	SINK_OFFER, /* the same, but a change leaves all of it */
 	SINK_NOW,   /* written, or nothing */
 };
 
 /* 0, or -1: it is neither written nor held, which the caller has to count. */
 int sink_put(struct sink *s, const struct packet *packet, enum sink_effort effort);
+
+/* Is the writer's file to be tried again, by a record that may be lost? Not often. */
+bool sink_probes(struct sink *s);
 
 /*
  * From now on everything is held: file systems freeze. What the writer was given before
