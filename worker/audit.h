@@ -15,8 +15,8 @@
 
 /* Bytes of the redacted arguments in a record at the most; longer ones are cut. */
 #define AUDIT_ARGS_MAX 4096
-/* Bytes of one record, written. */
-#define AUDIT_LINE_MAX 32768
+/* Bytes of one record, written; a byte of a host's text may take six. */
+#define AUDIT_LINE_MAX 49152
 
 struct audit {
 	struct sink *sink;

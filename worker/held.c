@@ -74,40 +74,80 @@ static void count_dropped(struct held *h, const struct head *head)
 
 /* ---- what an earlier worker left ---- */
 
-/* Whoever wrote last may have died of it: count anew what there is of each kind. */
-static bool is_whole(struct held *h)
+/* The size of the packet at AT, if one can be there; else 0. */
+static size_t packet_at(const struct held *h, size_t at, struct head *head)
 {
-	size_t at = 0;
+	size_t left = h->used - at;
+
+	if (left < sizeof(*head))
+		return 0;
+	memcpy(head, h->bytes + at, sizeof(*head));
+	if (!head->len || head->len > left - sizeof(*head) || head->kind >= HELD_KINDS)
+		return 0;
+	return sizeof(*head) + head->len;
+}
+
+/* Count from AT on what there is of each kind. Where that ends. */
+static size_t count(struct held *h, size_t at)
+{
+	size_t size;
+	struct head head;
+
+	for (; (size = packet_at(h, at, &head)); at += size)
+		h->of_kind[head.kind] += (uint32_t)size;
+	return at;
+}
+
+/* Where behind AT packets begin that lead to the end: no text has a head in it. */
+static size_t next_whole(const struct held *h, size_t at)
+{
+	while (++at < h->used) {
+		size_t end = at, size;
+		struct head head;
+
+		while ((size = packet_at(h, end, &head)))
+			end += size;
+		if (end == h->used)
+			break;
+	}
+	return at;
+}
+
+/*
+ * Whoever wrote last may have died of it, or while he moved packets: count anew. What is
+ * no packet is lost; of what had been moved already some may be there twice.
+ */
+static void mend(struct held *h)
+{
+	size_t at, from;
 
 	memset(h->of_kind, 0, sizeof(h->of_kind));
 	if (h->used > HELD_MAX)
-		return false;
-	while (at < h->used) {
-		struct head head;
-
-		if (h->used - at < sizeof(head))
-			return false;
-		memcpy(&head, h->bytes + at, sizeof(head));
-		if (!head.len || head.len > h->used - at - sizeof(head) ||
-		    head.kind >= HELD_KINDS)
-			return false;
-		at += sizeof(head) + head.len;
-		h->of_kind[head.kind] += (uint32_t)sizeof(head) + head.len;
+		h->used = HELD_MAX;
+	at = count(h, 0);
+	if (at < h->used) {
+		from = next_whole(h, at);
+		memmove(h->bytes + at, h->bytes + from, h->used - from);
+		h->used -= (uint32_t)(from - at);
+		h->dropped++;
+		at = count(h, at);
 	}
-	return true;
+	h->used = (uint32_t)at;
 }
 
-static void drop_records(struct held *h)
+/* The oldest of what is more than its room; and RECORDS: all of them. */
+static void drop(struct held *h, bool records)
 {
 	size_t at = 0, to = 0, size;
 	struct head head;
 
 	while ((size = next(h, &at, &head))) {
-		if (is_line(head.kind)) {
-			keep(h, at, size, &to);
-		} else {
+		if ((records && !is_line(head.kind)) ||
+		    h->of_kind[head.kind] > rooms[head.kind]) {
 			forget(h, &head, size);
 			count_dropped(h, &head);
+		} else {
+			keep(h, at, size, &to);
 		}
 	}
 	h->used = (uint32_t)to;
@@ -115,12 +155,8 @@ static void drop_records(struct held *h)
 
 void held_check(struct held *h, uint32_t format)
 {
-	if (!is_whole(h)) {
-		h->used = 0;
-		memset(h->of_kind, 0, sizeof(h->of_kind));
-	} else if (h->format != format) {
-		drop_records(h);
-	}
+	mend(h);
+	drop(h, h->format != format);
 	h->format = format;
 }
 

@@ -33,7 +33,7 @@ struct packet {
 /* Bytes of KIND at the most, heads included. */
 size_t held_room(enum held_kind kind);
 
-/* Empty what is no list of packets, and what records are of another FORMAT. */
+/* Take out what is no packet, and drop records that are of another FORMAT. */
 void held_check(struct held *h, uint32_t format);
 
 /*

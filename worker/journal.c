@@ -133,12 +133,24 @@ int journal_open(struct journal *j, struct loop *loop, void (*ready)(struct jour
 
 /* ---- the entry ---- */
 
-/* Characters that are not seen, or that turn the direction of what follows. */
+/*
+ * Characters that are not seen, or that turn the direction of what follows; and the
+ * backslash, so that nobody else writes our escapes.
+ */
+static const struct {
+	uint32_t first, last;
+} hidden[] = {
+	{0, 0x1f},        {'\\', '\\'},     {0x7f, 0x9f},     {0xad, 0xad},
+	{0x61c, 0x61c},   {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},
+	{0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
+};
+
 static bool is_hidden(uint32_t cp)
 {
-	return cp < ' ' || (cp >= 0x7f && cp < 0xa0) || cp == '\\' ||
-	       (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
-	       (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff;
+	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
+		if (cp >= hidden[i].first && cp <= hidden[i].last)
+			return true;
+	return false;
 }
 
 static void put_escaped(struct wbuf *w, const uint8_t *p, size_t len)

@@ -108,12 +108,12 @@ static bool is_stuck(const struct sink *s)
 static void end_interval(struct worker *w, struct repeat *r, uint64_t now)
 {
 	bool used = r->count || r->under_way;
+	bool later = r->pressed && is_stuck(&w->sink);
 
+	if (!later)
+		tell(w, r);
 	r->until_ms = now + interval_ms(w);
-	if (r->pressed && is_stuck(&w->sink))
-		return;
-	tell(w, r);
-	if (!used || (r->pressed && !r->count))
+	if (!later && (!used || (r->pressed && !r->count)))
 		r->op = OP_NONE;
 }
 

@@ -16,55 +16,69 @@
 #include "sandbox/sandbox.h"
 #include "worker/fork.h"
 
-/* In front of what the writer is given: where it goes. */
-enum writer_out { WRITER_LINE = 'l', WRITER_RECORD = 'r' };
-/* What the writer says: of the last record, whether it got into the file. */
-enum writer_word { WRITER_FAILED = '!', WRITER_WORKS = '+' };
-
 /* ---- the writer ---- */
 
-/* Waits as long as it takes: that is what this process is for. */
-static bool write_all(int fd, const uint8_t *p, size_t len)
+/* Waits as long as it takes: that is what this process is for. How much was written. */
+static size_t write_all(int fd, const void *bytes, size_t len)
 {
-	while (len) {
-		ssize_t n = write(fd, p, len);
+	const uint8_t *p = bytes;
+	size_t done = 0;
 
-		if (n > 0) {
-			p += n;
-			len -= (size_t)n;
-		} else if (n < 0 && errno == EAGAIN) {
+	while (done < len) {
+		ssize_t n = write(fd, p + done, len - done);
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (n < 0 && errno == EAGAIN)
 			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-		} else if (n == 0 || errno != EINTR) {
-			return false; /* a full disk loses the line, not the writer */
-		}
+		else if (n == 0 || errno != EINTR)
+			break; /* a full disk loses the line, not the writer */
 	}
-	return true;
+	return done;
+}
+
+/* TORN: a part of the last one is there. That stays a line of its own. */
+static bool write_record(int fd, const void *record, size_t len, bool *torn)
+{
+	size_t done;
+
+	if (*torn && write_all(fd, "\n", 1) < 1)
+		return false;
+	done = write_all(fd, record, len);
+	*torn = done && done < len;
+	return done == len;
 }
 
 /* Tell of each record that is lost, and of the first that is not. */
-static void tell(int sock, bool good, bool *failing)
+static void tell(int sock, uint64_t lost, bool *failing)
 {
-	char word = good ? WRITER_WORKS : WRITER_FAILED;
-
-	if (good && !*failing)
+	if (!lost && !*failing)
 		return;
-	*failing = !good;
-	if (write(sock, &word, 1) < 0)
+	*failing = lost;
+	if (write(sock, &lost, sizeof(lost)) < 0)
 		return; /* the worker is gone */
 }
 
 static _Noreturn void writer(int sock, int audit_fd)
 {
-	uint8_t packet[1 + SINK_LINE_MAX];
-	bool failing = false;
+	struct {
+		struct sink_order order;
+		uint8_t text[SINK_LINE_MAX];
+	} packet;
+	bool failing = false, torn = false;
 	ssize_t n;
 
-	while ((n = recv(sock, packet, sizeof(packet), 0)) > 0) {
-		if (packet[0] == WRITER_LINE)
-			write_all(STDERR_FILENO, packet + 1, (size_t)n - 1);
-		else
-			tell(sock, write_all(audit_fd, packet + 1, (size_t)n - 1),
-			     &failing);
+	while ((n = recv(sock, &packet, sizeof(packet), 0)) > 0) {
+		size_t len = (size_t)n - sizeof(packet.order);
+		uint64_t lost = 0;
+
+		if (!packet.order.record) {
+			write_all(STDERR_FILENO, packet.text, len);
+			continue;
+		}
+		if (!write_record(audit_fd, packet.text, len, &torn))
+			lost = 1 + packet.order.dropped;
+		tell(sock, lost, &failing);
 	}
 	_exit(0);
 }
@@ -105,9 +119,12 @@ static int start_writer(struct sink *s, int sock)
 /* To the writer. False: it is behind, or there is none at present. */
 static bool to_writer(struct sink *s, const struct packet *packet)
 {
-	uint8_t out = packet->kind == HELD_LINE ? WRITER_LINE : WRITER_RECORD;
+	struct sink_order order = {
+		.record = packet->kind != HELD_LINE,
+		.dropped = packet->dropped,
+	};
 	struct iovec iov[] = {
-		{.iov_base = &out, .iov_len = 1},
+		{.iov_base = &order, .iov_len = sizeof(order)},
 		{.iov_base = (void *)(uintptr_t)packet->p, .iov_len = packet->len},
 	};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
@@ -186,11 +203,11 @@ bool sink_probes(struct sink *s)
 
 static void hear(struct sink *s)
 {
-	char word;
+	uint64_t lost;
 
-	while (recv(s->writer.fd, &word, 1, MSG_DONTWAIT) == 1) {
-		s->broken = word == WRITER_FAILED;
-		s->held->dropped += s->broken;
+	while (recv(s->writer.fd, &lost, sizeof(lost), MSG_DONTWAIT) == sizeof(lost)) {
+		s->broken = lost;
+		s->held->dropped += lost;
 	}
 }
 
@@ -260,6 +277,7 @@ int sink_start(struct sink *s)
 		return -1;
 	TAKE_FD(ours);
 	s->started_ms = now_ms();
+	s->broken = false; /* of that, this one knows nothing */
 	flush(s);
 	return 0;
 }

@@ -31,6 +31,15 @@ enum sink_format {
 /* Longest line, and longest record. */
 #define SINK_LINE_MAX 65536
 
+/*
+ * In front of what the writer is given. It answers a record that did not get into the
+ * file, and the first that did again, by how many are lost with it: a uint64_t.
+ */
+struct sink_order {
+	uint64_t record;  /* 1: a record; 0: a line */
+	uint64_t dropped; /* it says that so many were, as in struct packet */
+};
+
 struct sink {
 	enum sink_format format;
 	struct journal journal;
@@ -60,7 +69,7 @@ enum sink_effort {
 	SINK_KEEP,  /* written, or held if there is any room */
 	SINK_SPARE, /* the same, but a change leaves half the room of HELD_RESERVE */
 	SINK_OFFER, /* the same, but a change leaves all of it */
-	SINK_NOW,   /* written, or nothing */
+	SINK_NOW,   /* written, or nothing: not where there is no place for it */
 };
 
 /* 0, or -1: it is neither written nor held, which the caller has to count. */

@@ -110,7 +110,7 @@ static const struct try_call try_calls[] = {
 	{"socket-unix",     SCMP_SYS(socket),            TRY_NONE,   {AF_UNIX, -1}},
 	{"socketpair",      SCMP_SYS(socketpair),        TRY_W,      {AF_UNIX, -1}},
 	{"socketpair-tipc", SCMP_SYS(socketpair),        TRY_NONE,   {AF_TIPC, -1}},
-	{"connect",         SCMP_SYS(connect),           TRY_NONE,   {-1}},
+	{"connect",         SCMP_SYS(connect),           TRY_W,      {-1}},
 	{"bind",            SCMP_SYS(bind),              TRY_NONE,   {-1}},
 	{"accept4",         SCMP_SYS(accept4),           TRY_F | TRY_T, {-1}},
 	{"listen",          SCMP_SYS(listen),            TRY_NONE,   {-1}},

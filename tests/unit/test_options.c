@@ -59,7 +59,7 @@ static void test_defaults(void **state)
 	assert_string_equal(o.method->name, "virtio-serial");
 	assert_string_equal(o.path, "/dev/virtio-ports/org.qemu.guest_agent.0");
 	assert_null(o.profile);
-	assert_string_equal(o.audit, "fd:2");
+	assert_null(o.audit);
 	assert_string_equal(o.frontend_user, "postern-frontend");
 	assert_string_equal(o.inspector_user, "postern-inspector");
 	assert_null(o.statedir);

@@ -945,6 +945,21 @@ static void lie_mode(struct lie *l)
 	l->head->mode = MODE_COMPLAIN + 1;
 }
 
+static void lie_short_interval(struct lie *l)
+{
+	l->head->audit_interval_ms = 999;
+}
+
+static void lie_long_interval(struct lie *l)
+{
+	l->head->audit_interval_ms = 3600001;
+}
+
+static void lie_no_interval(struct lie *l)
+{
+	l->head->audit_interval_ms = 0;
+}
+
 /* A deny behind an allow would come too late. */
 static void lie_order(struct lie *l)
 {
@@ -1060,6 +1075,9 @@ static const struct lie_row {
 	LIE(lie_many_rules),
 	LIE(lie_no_text),
 	LIE(lie_mode),
+	LIE(lie_short_interval),
+	LIE(lie_long_interval),
+	LIE(lie_no_interval),
 	LIE(lie_order),
 	LIE(lie_sets),
 	LIE(lie_set_unknown),
