@@ -80,7 +80,7 @@ static int write_all(struct audit *a, const char *text)
 int main(int argc, char **argv)
 {
 	static struct held held;
-	size_t size = argc > 1 ? (size_t)atoi(argv[1]) : 0;
+	size_t size = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
 	char *text = calloc(1, size + 1);
 	struct audit audit;
 	struct sink sink;
