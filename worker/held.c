@@ -119,14 +119,15 @@ static size_t next_whole(const struct held *h, size_t at)
  */
 static void mend(struct held *h)
 {
-	size_t at, from;
+	size_t at;
 
 	memset(h->of_kind, 0, sizeof(h->of_kind));
 	if (h->used > HELD_MAX)
 		h->used = HELD_MAX;
 	at = count(h, 0);
 	if (at < h->used) {
-		from = next_whole(h, at);
+		size_t from = next_whole(h, at);
+
 		memmove(h->bytes + at, h->bytes + from, h->used - from);
 		h->used -= (uint32_t)(from - at);
 		h->dropped++;

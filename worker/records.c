@@ -232,8 +232,7 @@ int record_repeats(struct worker *w, const struct repeat *n)
 		.repeat = V_U64(n->count),
 	};
 
-	if (!n->pressed)
-		put_args(&r, op, &args, text);
+	put_args(&r, op, n->pressed ? NULL : &args, text);
 	/* Not of an earlier worker, whose policy may have been another. */
 	if (n->until_ms)
 		put_rule(w, &r, policy_rule(&w->policy, &v.policy));
