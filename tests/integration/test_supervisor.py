@@ -197,7 +197,8 @@ def test_arguments_environment_and_signals():
     with Stage() as s:
         s.play("--profile", "legacy", "-v", env={"NOTIFY_SOCKET": "@nobody"},
                prepare=prepare)
-        arguments = {"worker": "postern-worker --deny 0 --profile legacy --verbose",
+        arguments = {"worker": f"postern-worker --deny 0 --channel unix-listen:{s.path} "
+                               "--profile legacy --verbose",
                      "frontend": "postern-frontend --listen",
                      "inspector": "postern-inspector"}
         for name, pid in s.running().items():
