@@ -61,8 +61,8 @@ def unanswered(w):
 def check_pairs(how, profile, flags):
     with Worker(profile) as w, Descriptors() as d:
         how(w, flags, d.memfd(b"abc"))
-        wait_until(lambda: len(w.records("decision")) >= len(ASKABLE)
-                   and not unanswered(w),
+        wait_until(lambda: not unanswered(w)
+                   and len(w.records("decision")) >= len(ASKABLE),
                    lambda: f"{unanswered(w)}: {w.records()[-5:]}", 60)
         for event in ("decision", "complete"):
             rows = collections.Counter((r["POSTERN_REQUEST"], r["POSTERN_COMMAND"])

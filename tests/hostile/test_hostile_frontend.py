@@ -656,7 +656,7 @@ def test_counts_are_the_frontends_word():
             peer.send(note(3, 5, n, command=OPS["guest-info"]["number"], outcome=outcome))
         told = w.wait_records("decision", 3)
         assert [(r["POSTERN_DECISION"], r["POSTERN_REASON"], r["POSTERN_REPEAT"]) for r in told] \
-            == [("allow", "rule", 7), ("deny", "no-rule", 1),
+            == [("allow", "rule", 7), ("deny", "explicit-deny", 1),
                 ("error", "arguments", (1 << 64) - 1)], told
         for r in told:
             assert (r["POSTERN_REPORTED_BY"], r["POSTERN_COMMAND"], r["POSTERN_SESSION"]) == \
