@@ -68,7 +68,8 @@ static _Noreturn void writer(int sock, int audit_fd)
 	bool failing = false, torn = false;
 	ssize_t n;
 
-	while ((n = recv(sock, &packet, sizeof(packet), 0)) > 0) {
+	while ((n = recv(sock, &packet, sizeof(packet), 0)) >=
+	       (ssize_t)sizeof(packet.order)) {
 		size_t len = (size_t)n - sizeof(packet.order);
 		uint64_t lost = 0;
 
