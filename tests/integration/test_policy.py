@@ -3,8 +3,10 @@
 what the rules mean for a client of the running agent.
 """
 # run: limit 120
+import atexit
 import json
 import os
+import shutil
 import tempfile
 import time
 
@@ -25,6 +27,7 @@ class Root:
 
     def __init__(self, files, testops=False):
         self.dir = tempfile.mkdtemp(prefix="postern-policy-")
+        atexit.register(shutil.rmtree, self.dir, ignore_errors=True)
         self.testops = testops
         for name, text in files.items():
             self.put(name, text)
