@@ -108,9 +108,8 @@ KIND_TABLE(KIND_TYPEDEF)
 #define F_REQ 0u /* required */
 #define F_OPT 1u /* may be absent */
 #define F_PUB 2u /* may stand in a record; a field without it is a secret */
-#define F_JSON                                                                  \
-	4u /* text of our own that is JSON, so ASCII without control characters \
-	    */
+/* Text of our own that is JSON, and so ASCII without control characters. */
+#define F_JSON 4u
 
 /* The spellings of an enum, and the name of the alternate type in error texts. */
 struct names {

@@ -20,9 +20,8 @@
 
 struct audit {
 	struct sink *sink;
-	const char
-		*channel; /* its name, in what is said of sessions; NULL: it has none */
-	uint64_t seq;     /* of the last record of this instance */
+	const char *channel; /* in what is said of sessions; NULL: it has no name */
+	uint64_t seq;        /* of the last record of this instance */
 	char boot_id[40];
 	char instance[40]; /* of this worker process */
 };

@@ -2,9 +2,9 @@
  * worker/held.c - records and lines that cannot be written yet
  *
  * Runs in:   worker
- * Input:     records and lines of the worker; what an earlier worker left, which is
- * checked May touch: struct held of struct state, which outlives the worker Must not:
- * grow, lose a change to what is none, lose one session's to another's
+ * Input:     records and lines of the worker; of an earlier one, which are checked
+ * May touch: struct held of struct state, which outlives the worker
+ * Must not:  grow, lose a change to what is none, lose one session's to another's
  */
 #include "worker/held.h"
 

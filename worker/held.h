@@ -2,9 +2,9 @@
  * worker/held.h - records and lines that cannot be written yet
  *
  * Runs in:   worker
- * Input:     records and lines of the worker; what an earlier worker left, which is
- * checked May touch: struct held of struct state, which outlives the worker Must not:
- * grow, lose a change to what is none, lose one session's to another's
+ * Input:     records and lines of the worker; of an earlier one, which are checked
+ * May touch: struct held of struct state, which outlives the worker
+ * Must not:  grow, lose a change to what is none, lose one session's to another's
  *
  * They wait because file systems are frozen, or because nobody takes them at present, and
  * keep their order (AUDIT.md, rules). Each kind has room of its own. Where that is used

@@ -2,8 +2,9 @@
  * tests/fuzz/fuzz_decide.c - any bytes as an image, and as a request
  *
  * Runs in:   libFuzzer
- * Input:     the fuzzer's bytes: length of the image in 16 bits, image, operation,
- * arguments May touch: memory Must not:  look outside of the image, whatever it says
+ * Input:     the fuzzer's bytes: 16 bits of length, image, operation, arguments
+ * May touch: memory
+ * Must not:  look outside of the image, whatever it says
  */
 #include <stdlib.h>
 #include <string.h>

@@ -2,10 +2,9 @@
  * tests/fuzz/fuzz_superblocks.c - any machine, asked what of it can be frozen
  *
  * Runs in:   libFuzzer
- * Input:     the fuzzer's bytes, as a tree (tests/lib/mounts.h), up to the first line
- * that is none May touch: a directory of its own in /dev/shm or $TMPDIR, gone at the end
- * Must not:  find one without a mount, or one that could be frozen after its devices'
- * files
+ * Input:     the fuzzer's bytes, as a tree (tests/lib/mounts.h)
+ * May touch: a directory of its own in /dev/shm or $TMPDIR, gone at the end
+ * Must not:  find one without a mount, or one frozen after its devices' files
  */
 #include <ftw.h>
 
