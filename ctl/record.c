@@ -97,20 +97,7 @@ const void *record_member(const struct record *r, const struct field *f)
 
 bool record_has(const struct record *r, const struct field *f)
 {
-	const void *v = record_member(r, f);
-
-	switch (f->kind) {
-	case K_STR:
-		return ((const struct v_str *)v)->set;
-	case K_U64:
-		return ((const struct v_u64 *)v)->set;
-	case K_INT:
-		return ((const struct v_int *)v)->set;
-	case K_BOOL:
-		return ((const struct v_bool *)v)->set;
-	default: /* a record has no other kinds */
-		return false;
-	}
+	return schema_has(f, &r->m);
 }
 
 static const struct field *find(const char *name, size_t len)

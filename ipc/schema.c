@@ -465,20 +465,23 @@ static const struct kind_row {
 			SKIPPED_BY(skip_items)},
 };
 
+bool schema_has(const struct field *f, const void *msg)
+{
+	return *(const bool *)((const char *)msg + f->offset + kinds[f->kind].set);
+}
+
 void schema_put(struct wbuf *w, const struct schema *s, const void *msg)
 {
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct field *f = &s->fields[i];
-		const struct kind_row *kind = &kinds[f->kind];
-		const char *value = (const char *)msg + f->offset;
-		bool set = *(const bool *)(value + kind->set);
+		bool set = schema_has(f, msg);
 
 		if (f->flags & F_OPT)
 			wbuf_u8(w, set);
 		else if (!set) /* a required field that nobody filled */
 			w->bad = true;
 		if (set)
-			kind->put(w, f, value);
+			kinds[f->kind].put(w, f, (const char *)msg + f->offset);
 	}
 }
 

@@ -203,6 +203,9 @@ struct render {
 int schema_render(struct rbuf *r, const struct schema *s, const struct render *how,
 		  struct wbuf *w);
 
+/* Is the field F of MSG, a struct of F's schema, present? */
+bool schema_has(const struct field *f, const void *msg);
+
 /* How many bulk fields of MSG are present, so how many memfds travel beside it. */
 uint32_t schema_bulks(const struct schema *s, const void *msg);
 

@@ -179,59 +179,40 @@ static void put_text(struct wbuf *w, const struct v_str *text)
 	}
 }
 
-typedef bool put_fn(struct wbuf *w, const struct field *f, const void *value);
+typedef void put_fn(struct wbuf *w, const struct field *f, const void *value);
 
-static void put_name(struct wbuf *w, const struct field *f)
-{
-	wbuf_text(w, f->name);
-	wbuf_text(w, "=");
-}
-
-static bool put_int(struct wbuf *w, const struct field *f, const void *value)
+static void put_int(struct wbuf *w, const struct field *f, const void *value)
 {
 	const struct v_int *v = value;
 
-	if (!v->set)
-		return false;
-	put_name(w, f);
+	(void)f;
 	jsonw_i64(w, v->v);
-	return true;
 }
 
-static bool put_u64(struct wbuf *w, const struct field *f, const void *value)
+static void put_u64(struct wbuf *w, const struct field *f, const void *value)
 {
 	const struct v_u64 *v = value;
 
-	if (!v->set)
-		return false;
-	put_name(w, f);
+	(void)f;
 	jsonw_u64(w, v->v);
-	return true;
 }
 
-static bool put_bool(struct wbuf *w, const struct field *f, const void *value)
+static void put_bool(struct wbuf *w, const struct field *f, const void *value)
 {
 	const struct v_bool *v = value;
 
-	if (!v->set)
-		return false;
-	put_name(w, f);
+	(void)f;
 	jsonw_bool(w, v->v);
-	return true;
 }
 
-static bool put_str(struct wbuf *w, const struct field *f, const void *value)
+static void put_str(struct wbuf *w, const struct field *f, const void *value)
 {
 	const struct v_str *v = value;
 
-	if (!v->set)
-		return false;
-	put_name(w, f);
 	if (f->flags & F_JSON)
 		wbuf_put(w, v->p, v->len);
 	else
 		put_text(w, v);
-	return true;
 }
 
 /* Others than these a record has not: see a test. */
@@ -247,8 +228,12 @@ void journal_entry(struct wbuf *w, const struct msg_audit *r)
 	for (uint32_t i = 0; i < schema_audit.n; i++) {
 		const struct field *f = &schema_audit.fields[i];
 
-		if (puts_of[f->kind](w, f, (const char *)r + f->offset))
-			wbuf_text(w, "\n");
+		if (!schema_has(f, r))
+			continue;
+		wbuf_text(w, f->name);
+		wbuf_text(w, "=");
+		puts_of[f->kind](w, f, (const char *)r + f->offset);
+		wbuf_text(w, "\n");
 	}
 	wbuf_text(w, "SYSLOG_IDENTIFIER=postern\n");
 }
