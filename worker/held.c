@@ -87,29 +87,22 @@ static size_t packet_at(const struct held *h, size_t at, struct head *head)
 	return sizeof(*head) + head->len;
 }
 
-/* Count from AT on what there is of each kind. Where that ends. */
-static size_t count(struct held *h, size_t at)
+/* How far packets follow each other from AT on. */
+static size_t whole_until(const struct held *h, size_t at)
 {
 	size_t size;
 	struct head head;
 
-	for (; (size = packet_at(h, at, &head)); at += size)
-		h->of_kind[head.kind] += (uint32_t)size;
+	while ((size = packet_at(h, at, &head)))
+		at += size;
 	return at;
 }
 
 /* Where behind AT packets begin that lead to the end: no text has a head in it. */
 static size_t next_whole(const struct held *h, size_t at)
 {
-	while (++at < h->used) {
-		size_t end = at, size;
-		struct head head;
-
-		while ((size = packet_at(h, end, &head)))
-			end += size;
-		if (end == h->used)
-			break;
-	}
+	while (++at < h->used && whole_until(h, at) != h->used)
+		;
 	return at;
 }
 
@@ -119,21 +112,22 @@ static size_t next_whole(const struct held *h, size_t at)
  */
 static void mend(struct held *h)
 {
-	size_t at;
+	size_t at, size;
+	struct head head;
 
-	memset(h->of_kind, 0, sizeof(h->of_kind));
 	if (h->used > HELD_MAX)
 		h->used = HELD_MAX;
-	at = count(h, 0);
+	at = whole_until(h, 0);
 	if (at < h->used) {
 		size_t from = next_whole(h, at);
 
 		memmove(h->bytes + at, h->bytes + from, h->used - from);
 		h->used -= (uint32_t)(from - at);
 		h->dropped++;
-		at = count(h, at);
 	}
-	h->used = (uint32_t)at;
+	memset(h->of_kind, 0, sizeof(h->of_kind));
+	for (at = 0; (size = next(h, &at, &head));)
+		h->of_kind[head.kind] += (uint32_t)size;
 }
 
 /* The oldest of what is more than its room; and RECORDS: all of them. */
