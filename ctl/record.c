@@ -8,7 +8,6 @@
  */
 #include "ctl/record.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "ipc/jsonw.h"
@@ -24,26 +23,19 @@ void record_begin(struct record *r)
 
 /* ---- the value of a field ---- */
 
+static bool is_no_nul(const void *context, uint32_t cp)
+{
+	(void)context;
+	return cp;
+}
+
 /* LEN bytes at VALUE as text: what is no UTF-8, and NUL, becomes \xNN. */
 static struct v_str keep(struct record *r, const char *value, size_t len)
 {
 	size_t room = min_size(sizeof(r->text) - r->used, RECORD_FIELD_MAX);
 	struct wbuf w = wbuf_fixed(r->text + r->used, room);
-	const uint8_t *p = (const uint8_t *)value;
 
-	for (size_t i = 0, n; i < len && !w.bad; i += n) {
-		uint32_t cp;
-		char hex[8];
-
-		n = utf8_next(p + i, len - i, &cp);
-		if (n && cp) {
-			wbuf_put(&w, p + i, n);
-			continue;
-		}
-		n = 1;
-		snprintf(hex, sizeof(hex), "\\x%02x", p[i]);
-		wbuf_text(&w, hex);
-	}
+	text_escaped(&w, value, len, is_no_nul, NULL);
 	r->used += w.len;
 	return (struct v_str){
 		.p = (const char *)w.p, .len = (uint32_t)w.len, .set = true};

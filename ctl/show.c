@@ -86,22 +86,14 @@ static int columns(const struct show *s, uint32_t cp)
 	return wcwidth((wchar_t)cp) > 0 ? wcwidth((wchar_t)cp) : 0;
 }
 
+static bool is_shown(const void *show, uint32_t cp)
+{
+	return columns(show, cp);
+}
+
 void show_text(const struct show *s, const char *text, size_t len, struct wbuf *w)
 {
-	const uint8_t *p = (const uint8_t *)text;
-
-	for (size_t i = 0, n; i < len && !w->bad; i += n) {
-		uint32_t cp;
-
-		n = utf8_next(p + i, len - i, &cp);
-		if (n && columns(s, cp)) {
-			wbuf_put(w, p + i, n);
-			continue;
-		}
-		n = n ? n : 1;
-		for (size_t k = 0; k < n; k++)
-			put(w, "\\x%02x", p[i + k]);
-	}
+	text_escaped(w, text, len, is_shown, s);
 }
 
 /* In quotes where it could pass for more than one word of the line. */

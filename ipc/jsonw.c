@@ -1,10 +1,10 @@
 /*
- * ipc/jsonw.c - JSON text out: ASCII only, as the host reads it
+ * ipc/jsonw.c - JSON text out: ASCII only, as the host reads it; text for people
  *
  * Runs in:   all processes
  * Input:     bytes of any origin; what is not UTF-8 is replaced
  * May touch: the buffer it is handed
- * Must not:  let a byte outside 0x20..0x7E through
+ * Must not:  let a byte outside 0x20..0x7E into JSON
  */
 #include "ipc/jsonw.h"
 
@@ -180,4 +180,32 @@ void jsonw_b64(struct wbuf *w, const uint8_t *p, size_t len)
 		out += 4;
 	}
 	*out = '"';
+}
+
+static void put_bytes(struct wbuf *w, const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		char text[8];
+
+		snprintf(text, sizeof(text), "\\x%02x", p[i]);
+		wbuf_text(w, text);
+	}
+}
+
+void text_escaped(struct wbuf *w, const char *s, size_t len, text_pass *pass,
+		  const void *context)
+{
+	const uint8_t *p = (const uint8_t *)s;
+
+	for (size_t i = 0, n; i < len && !w->bad; i += n) {
+		uint32_t cp;
+
+		n = utf8_next(p + i, len - i, &cp);
+		if (n && pass(context, cp)) {
+			wbuf_put(w, p + i, n);
+			continue;
+		}
+		n = n ? n : 1;
+		put_bytes(w, p + i, n);
+	}
 }

@@ -1,10 +1,10 @@
 /*
- * ipc/jsonw.h - JSON text out: ASCII only, as the host reads it
+ * ipc/jsonw.h - JSON text out: ASCII only, as the host reads it; text for people
  *
  * Runs in:   all processes
  * Input:     bytes of any origin; what is not UTF-8 is replaced
  * May touch: the buffer it is handed
- * Must not:  let a byte outside 0x20..0x7E through
+ * Must not:  let a byte outside 0x20..0x7E into JSON
  *
  * Separators (", " and ": ") are the caller's.
  */
@@ -29,5 +29,13 @@ void jsonw_b64(struct wbuf *w, const uint8_t *p, size_t len);
  * or 0 if what stands there is not valid (overlong, surrogate, beyond U+10FFFF, cut).
  */
 size_t utf8_next(const uint8_t *s, size_t len, uint32_t *cp);
+
+/*
+ * Text for people, as it is; \xNN stands for each byte of what is no UTF-8, and of a
+ * character that PASS refuses.
+ */
+typedef bool text_pass(const void *context, uint32_t cp);
+void text_escaped(struct wbuf *w, const char *s, size_t len, text_pass *pass,
+		  const void *context);
 
 #endif

@@ -8,7 +8,6 @@
  */
 #include "worker/journal.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -145,38 +144,13 @@ static const struct {
 	{0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
 };
 
-static bool is_hidden(uint32_t cp)
+static bool is_seen(const void *context, uint32_t cp)
 {
+	(void)context;
 	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
 		if (cp >= hidden[i].first && cp <= hidden[i].last)
-			return true;
-	return false;
-}
-
-static void put_escaped(struct wbuf *w, const uint8_t *p, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		char text[8];
-
-		snprintf(text, sizeof(text), "\\x%02x", p[i]);
-		wbuf_text(w, text);
-	}
-}
-
-static void put_text(struct wbuf *w, const struct v_str *text)
-{
-	const uint8_t *p = (const uint8_t *)text->p, *end = p + text->len;
-
-	while (p < end) {
-		uint32_t cp = 0;
-		size_t n = utf8_next(p, (size_t)(end - p), &cp);
-
-		if (!n || is_hidden(cp))
-			put_escaped(w, p, n ? n : 1);
-		else
-			wbuf_put(w, p, n);
-		p += n ? n : 1;
-	}
+			return false;
+	return true;
 }
 
 typedef void put_fn(struct wbuf *w, const struct field *f, const void *value);
@@ -212,7 +186,7 @@ static void put_str(struct wbuf *w, const struct field *f, const void *value)
 	if (f->flags & F_JSON)
 		wbuf_put(w, v->p, v->len);
 	else
-		put_text(w, v);
+		text_escaped(w, v->p, v->len, is_seen, NULL);
 }
 
 /* Others than these a record has not: see a test. */
