@@ -52,7 +52,7 @@ LIBS_postern-frontend  := -lcjson -lseccomp -lcap-ng
 LIBS_postern-worker    := -lmount -lseccomp -lcap-ng
 LIBS_postern-inspector := -lmount -lseccomp -lcap-ng
 LIBS_postern-spawner   :=
-LIBS_posternctl        := -lcjson -lsystemd
+LIBS_posternctl        := -lcjson -lsystemd -lcap-ng
 
 # Programs that run with privilege: `make tcb` counts these.
 PRIVILEGED := postern postern-worker postern-spawner

@@ -25,8 +25,6 @@
 
 #define SOCKET_VARIABLE "POSTERN_SOCKET"
 
-#define TIMEOUT_MAX 86400.0
-
 /* A file read of 48 MiB makes a line of 64 MiB; this leaves room. */
 #define REPLY_MAX   ((size_t)256 * 1024 * 1024)
 #define REQUEST_MAX REPLY_MAX
@@ -364,19 +362,6 @@ static int help(void)
 	return ctl_flush();
 }
 
-/* 0.001 to TIMEOUT_MAX seconds. */
-static int parse_timeout(const char *text, uint64_t *ms)
-{
-	char *end;
-	double seconds = strtod(text, &end);
-
-	if (end == text || *end || !(seconds >= 0.001 && seconds <= TIMEOUT_MAX))
-		return ctl_fail("--timeout: '%s' is no number of seconds up to %g", text,
-				TIMEOUT_MAX);
-	*ms = (uint64_t)(seconds * 1000);
-	return CTL_OK;
-}
-
 enum { OPT_NO_SYNC = 256 };
 
 static const struct option long_options[] = {
@@ -426,7 +411,7 @@ int ctl_call(int argc, char **argv)
 			o.sync = false;
 		else if (c != 't')
 			return bad_option(c, argv);
-		else if (parse_timeout(optarg, &o.timeout_ms) != CTL_OK)
+		else if (ctl_seconds(optarg, &o.timeout_ms) != CTL_OK)
 			return CTL_FAILED;
 	}
 	if (optind == argc)

@@ -24,9 +24,14 @@ int ctl_audit(int argc, char **argv);
 int ctl_call(int argc, char **argv);
 int ctl_check(int argc, char **argv);
 int ctl_explain(int argc, char **argv);
+int ctl_reload(int argc, char **argv);
+int ctl_status(int argc, char **argv);
 
 /* One line "posternctl: ..." on standard error. Returns CTL_FAILED. */
 int ctl_fail(const char *fmt, ...) PRINTF(1, 2);
+
+/* The value of --timeout: 0.001 to 86,400 seconds. CTL_OK; CTL_FAILED with a line. */
+int ctl_seconds(const char *text, uint64_t *ms);
 
 /* Write out what is buffered on standard output. CTL_OK, or CTL_FAILED with a line. */
 int ctl_flush(void);

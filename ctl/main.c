@@ -21,6 +21,8 @@ static const struct verb {
 	{"call", ctl_call, "send one request over the agent's socket, print the reply"},
 	{"check", ctl_check, "find mistakes in policy files, run their tests"},
 	{"explain", ctl_explain, "say what the policy makes of a request, and why"},
+	{"reload", ctl_reload, "have a running agent read its policy again"},
+	{"status", ctl_status, "say what a running agent decides by, holds and does"},
 };
 
 int ctl_fail(const char *fmt, ...)
@@ -33,6 +35,20 @@ int ctl_fail(const char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	return CTL_FAILED;
+}
+
+#define TIMEOUT_MAX 86400.0
+
+int ctl_seconds(const char *text, uint64_t *ms)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !(seconds >= 0.001 && seconds <= TIMEOUT_MAX))
+		return ctl_fail("--timeout: '%s' is no number of seconds up to %g", text,
+				TIMEOUT_MAX);
+	*ms = (uint64_t)(seconds * 1000);
+	return CTL_OK;
 }
 
 int ctl_flush(void)

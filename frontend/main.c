@@ -21,7 +21,19 @@
 /* What the JSON tree of one request may take. */
 #define TREE_BYTES_MAX (12u * 1024 * 1024)
 
-/* The worker's policy: sealed, so that neither of us can change it under the other. */
+static void forget_policy(struct frontend *f)
+{
+	const struct image_head *head = f->policy.head;
+
+	if (head)
+		munmap((void *)(uintptr_t)head, head->size);
+	f->policy = (struct policy){0};
+}
+
+/*
+ * The worker's policy: sealed, so that neither of us can change it under the other. What
+ * waits was decided on by the last one, whole: its number goes along.
+ */
 static int policy_frame(struct frontend *f, const struct frame *frame)
 {
 	struct rbuf r = rbuf_of(frame->body, frame->len);
@@ -31,12 +43,13 @@ static int policy_frame(struct frontend *f, const struct frame *frame)
 
 	if (!rbuf_done(&r) || frame->n_fds != 1)
 		return -1;
+	forget_policy(f);
 	map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, frame->fds[0], 0);
 	if (map == MAP_FAILED || policy_open(&f->policy, map, size) < 0)
 		return -1;
 	f->generation = frame->generation;
-	if (f->policy.head->message_max)
-		scan_limit(f->scan, f->policy.head->message_max);
+	scan_limit(f->scan, f->policy.head->message_max ? f->policy.head->message_max
+							: SCAN_MESSAGE_MAX);
 	return first ? channel_go(f) : 0;
 }
 

@@ -33,21 +33,22 @@
  * X(tag, number, most descriptors, flags that it may carry)
  *
  * HELLO      both ways, first: u64 table hash, u32 wire version
- * POLICY     worker to frontend: generation; descriptor: the sealed policy image; u32
- *            size of the image
- * REQUEST    to the worker: struct msg_request_head, then the arguments; to the
- *            inspector: the arguments
- * REPLY      the way back: the result, or FRAME_ERROR: u8 class, text
- * ABANDON    frontend to worker: the client no longer waits for `request`
- * SESSION    frontend to worker: what it says happened on the channel, msg_session_note
- * LOG        confined process to worker: u8 level, text
- * FOUND      op child to worker: what it found, msg_found or msg_fs_found; it waits for
- * GO         worker to op child: it may, or not: msg_may_open, msg_fs_may, msg_freeze_go
- * ENDED      spawner to worker: a program has ended, msg_ended
- * FORGET     worker to spawner: the result of program `request` was collected
- * END        worker to spawner: program `request` is to end, as at its deadline
- * HOLD       a superblock, msg_fs_held, by its descriptor: op child to worker, thawer to
- *            the next worker
+ * POLICY     worker to frontend, or to posternctl: generation; descriptor: the sealed
+ * policy image; u32 size of the image REQUEST    to the worker: struct msg_request_head,
+ * then the arguments; to the inspector: the arguments REPLY      the way back: the
+ * result, or FRAME_ERROR: u8 class, text ABANDON    frontend to worker: the client no
+ * longer waits for `request` SESSION    frontend to worker: what it says happened on the
+ * channel, msg_session_note LOG        confined process to worker: u8 level, text FOUND
+ * op child to worker: what it found, msg_found or msg_fs_found; it waits for GO worker to
+ * op child: it may, or not: msg_may_open, msg_fs_may, msg_freeze_go ENDED      spawner to
+ * worker: a program has ended, msg_ended FORGET     worker to spawner: the result of
+ * program `request` was collected END        worker to spawner: program `request` is to
+ * end, as at its deadline HOLD       a superblock, msg_fs_held, by its descriptor: op
+ * child to worker, thawer to the next worker READ       worker to reader of the policy:
+ * u8, whether what was kept will do IMAGE      the way back: the image, a sealed memfd;
+ * mistakes, a line each KEEP       worker to reader: what was read last is in force
+ * CONTROL    posternctl to worker: msg_control
+ * CONTROLLED the way back: msg_controlled
  * STATE      worker to frontend: u8, whether file systems are frozen
  * THAW       worker to thawer: thaw, msg_thaw; thawer to worker: it has begun to
  * THAWED     thawer to worker: it is done, msg_thawed
@@ -68,7 +69,12 @@
 	X(HOLD, 13, 1, 0)                                                \
 	X(STATE, 14, 0, 0)                                               \
 	X(THAW, 15, 0, 0)                                                \
-	X(THAWED, 16, 0, 0)
+	X(THAWED, 16, 0, 0)                                              \
+	X(READ, 17, 0, 0)                                                \
+	X(IMAGE, 18, 1, 0)                                               \
+	X(KEEP, 19, 0, 0)                                                \
+	X(CONTROL, 20, 0, 0)                                             \
+	X(CONTROLLED, 21, 0, 0)
 
 #define FRAME_ENUM(tag, number, fds, flags) FRAME_##tag = (number),
 enum frame_type { FRAME_TABLE(FRAME_ENUM) FRAME_TYPE_END };

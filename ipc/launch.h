@@ -24,6 +24,15 @@
 #define LAUNCH_FD_EXTRA 4
 /* worker: what survives it (struct state of ipc/state.h), a file in memory. */
 #define LAUNCH_FD_STATE 5
+/* worker: where posternctl connects: a listening socket in the state directory. */
+#define LAUNCH_FD_CONTROL 6
+#define CONTROL_NAME      "control"
+/*
+ * worker: memory in which its child that reads the policy keeps what is in force, for
+ * the next worker (worker/reader.h).
+ */
+#define LAUNCH_FD_POLICY 7
+#define POLICY_KEPT_MAX  (2 * 1024 * 1024) /* bytes of it; unused ones cost nothing */
 
 /*
  * Messages on the supervisor's socket with the worker (SOCK_SEQPACKET, one byte each).
@@ -36,6 +45,7 @@
 #define LAUNCH_MSG_SPAWNER   's'
 /* Without a descriptor: end, but thaw first. A socket that just ends says neither. */
 #define LAUNCH_MSG_STOP      'q'
+#define LAUNCH_MSG_RELOAD    'h' /* likewise: read the policy again */
 #define LAUNCH_MSG_READY     'r'
 #define LAUNCH_MSG_READY_RUN 'R'
 

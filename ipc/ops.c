@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "ipc/control.h"
+
 static const char *const whence_v[] = {"set", "cur", "end"};
 static const char *const capture_v[] = {"none", "stdout", "stderr", "separated",
 					"merged"};
@@ -138,5 +140,6 @@ uint64_t ops_hash(void)
 		h = mix_number(h, op->flags);
 		h = mix_schema(mix_schema(h, op->args), op->result);
 	}
-	return h;
+	/* posternctl is one of the two. */
+	return mix_schema(h, &schema_controlled);
 }

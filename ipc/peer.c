@@ -14,8 +14,6 @@
 
 #include "ipc/ops.h"
 
-#define HELLO_LEN 12
-
 struct out_frame {
 	struct out_frame *next;
 	struct frame f; /* body points behind this struct, descriptors are its own */
@@ -60,8 +58,7 @@ static int finish(struct peer *p, enum frame_status why)
 	return p->on_gone(p, why);
 }
 
-/* Does F say hello from a program of the same build? */
-static bool hello_fits(const struct frame *f)
+bool hello_fits(const struct frame *f)
 {
 	struct rbuf r = rbuf_of(f->body, f->len);
 	uint64_t hash = rbuf_u64(&r);
@@ -71,18 +68,21 @@ static bool hello_fits(const struct frame *f)
 	       version == WIRE_VERSION;
 }
 
-static int send_hello(struct peer *p)
+struct frame hello_frame(uint8_t body[HELLO_LEN])
 {
-	uint8_t body[HELLO_LEN];
-	struct wbuf w = wbuf_fixed(body, sizeof(body));
+	struct wbuf w = wbuf_fixed(body, HELLO_LEN);
 
 	wbuf_u64(&w, ops_hash());
 	wbuf_u32(&w, WIRE_VERSION);
-	return peer_send(p, &(struct frame){
-				    .type = FRAME_HELLO,
-				    .body = body,
-				    .len = (uint32_t)w.len,
-			    });
+	return (struct frame){.type = FRAME_HELLO, .body = body, .len = (uint32_t)w.len};
+}
+
+static int send_hello(struct peer *p)
+{
+	uint8_t body[HELLO_LEN];
+	struct frame f = hello_frame(body);
+
+	return peer_send(p, &f);
 }
 
 static int receive(struct peer *p)

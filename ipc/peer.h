@@ -22,6 +22,14 @@ typedef int peer_frame_fn(struct peer *p, struct frame *f);
  */
 typedef int peer_gone_fn(struct peer *p, enum frame_status why);
 
+/*
+ * What two of our programs say to each other first; a hello of another build does not
+ * fit. BODY is the frame's.
+ */
+#define HELLO_LEN 12
+struct frame hello_frame(uint8_t body[HELLO_LEN]);
+bool hello_fits(const struct frame *f);
+
 /* Bytes queued for a peer that does not read, before it counts as gone. */
 #define PEER_QUEUE_MAX (8 * 1024 * 1024)
 

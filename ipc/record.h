@@ -17,6 +17,7 @@
 	X(STOP, "stop", "710e9c00d2794da6968e695036ecf262", 5)                       \
 	X(POLICY_LOAD, "policy-load", "3d1f6a07c85e4b92a4e0719bd85c26f3", 5)         \
 	X(POLICY_REFUSED, "policy-refused", "a95b2e64f01d4c7785c3e6187d20b49f", 3)   \
+	X(RELOAD, "reload", "0d95c7e32b6f4a18bb8e5f17a4d3c962", 5)                   \
 	X(LOCKED_DOWN, "locked-down", "5e8c40d719ab4f26b73d1f90ce6285a4", 2)         \
 	X(CONNECT, "connect", "c05fad69721241b0aecc835867054f74", 6)                 \
 	X(DISCONNECT, "disconnect", "3940ca0cc60f458ca0cb3c4532fba0e6", 6)           \

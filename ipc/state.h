@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STATE_MAGIC  0x3374736e72747370ull
+#define STATE_MAGIC  0x3474736e72747370ull
 #define HANDLE_FIRST 1000 /* as the reference counts (protocol 3.8) */
 
 /* Superblocks that are frozen together, at the most. */
@@ -112,6 +112,7 @@ struct repeat {
 	uint32_t op; /* OP_NONE: the slot is free */
 	uint32_t reason;
 	int32_t rule;
+	uint32_t generation; /* of the policy whose rule that is; 0: not known any more */
 	uint8_t allowed;
 	uint8_t complained;
 	uint8_t pressed; /* refusals for which there is little room */

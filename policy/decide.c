@@ -146,6 +146,19 @@ void policy_decide(const struct policy *p, const struct policy_question *q,
 	a->never = !a->allowed && !policy_may(p, q->op);
 }
 
+bool policy_only_reads(const struct policy *p)
+{
+	for (uint32_t i = 0; i < p->head->n_constraints; i++) {
+		const struct image_constraint *c = &p->constraints[i];
+
+		/* Every rule that lets a file be opened says how, if only by default. */
+		if (c->key == KEY_OPEN_MODE && p->rules[c->rule].effect == POLICY_ALLOW &&
+		    p->values[c->value].number & ~(uint64_t)OPEN_READ)
+			return false;
+	}
+	return true;
+}
+
 /* ---- limits ---- */
 
 const struct image_constraint *policy_next(const struct policy *p,

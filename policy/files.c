@@ -61,13 +61,13 @@ static const char *distrust(const struct reader *r, int fd)
 }
 
 /*
- * The directory PATH beneath the root, each one on the way trusted and none of them a
- * link. -1: it is not there, or a mistake was kept.
+ * The directory PATH beneath the root by O_PATH, each one on the way trusted and none of
+ * them a link. -1: it is not there, or a mistake was kept.
  */
 static int open_directory(struct reader *r, unsigned int layer, const char *rest)
 {
-	CLEANUP(close_p)
-	int fd = openat(r->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* To look is enough on the way, and all that Landlock leaves us outside. */
+	CLEANUP(close_p) int fd = openat(r->root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char path[256];
 	char *at = path;
 
@@ -84,7 +84,7 @@ static int open_directory(struct reader *r, unsigned int layer, const char *rest
 		part = strsep(&at, "/");
 		if (!part || !*part)
 			break;
-		next = openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		next = openat(fd, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (next < 0 && errno == ENOENT)
 			return -1;
 		close_p(&fd);
@@ -135,9 +135,12 @@ static bool is_drop_in(const char *entry)
 
 static void find_drop_ins(struct reader *r, unsigned int layer)
 {
-	CLEANUP(close_p) int dir = open_directory(r, layer, DROP_INS);
+	CLEANUP(close_p) int at_dir = open_directory(r, layer, DROP_INS);
+	CLEANUP(close_p)
+	int dir =
+		at_dir < 0 ? -1 : openat(at_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_Alignas(struct dirent64) char buf[8192];
-	ssize_t len = 0;
+	ssize_t len = at_dir >= 0 && dir < 0 ? -1 : 0;
 
 	while (dir >= 0 && (len = getdents64(dir, buf, sizeof(buf))) > 0)
 		for (ssize_t at = 0; at < len;) {

@@ -131,6 +131,9 @@ static inline bool policy_may(const struct policy *p, uint32_t op)
 	return op < OP_MAX && p->allowed >> op & 1;
 }
 
+/* Does no rule let a file be opened but to be read? */
+bool policy_only_reads(const struct policy *p);
+
 /*
  * The tightest value of KEY (stage AT_ACT) over the rules that matched; false: none of
  * them says anything.

@@ -40,6 +40,7 @@
 	X(IN_PROGRESS, "in-progress", "one is in progress")               \
 	X(WHILE_FROZEN, "while-frozen", "")                               \
 	X(AUDIT, "audit-unavailable", "it cannot be recorded at present") \
+	X(RELOAD, "reload", "the policy is being replaced")               \
 	X(FRONTEND, "frontend", "the command is not allowed")
 
 #define REASON_ENUM(tag, name, text) REASON_##tag,

@@ -7,13 +7,13 @@
  * Must not:  allow what only set-up needs: that happens before the seal
  *
  * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
- * Child; a child that reads SMART or the Policy, that Looks, that Opens, that is a
- * Handle; that walks the Mounts, that freeZes, that Thaws; that sets the clocKs, that
- * turns switches of sYsfs, that becomes a User, that works At home, that siGnals init,
- * that reBoots). Conditions compare the 32 bits that the kernel looks at, or the bits
- * named. Worker and inspector fork without libc and get the pidfd at once; as the worker
- * may not open one, it can signal nobody but its children, and init where the policy has
- * it.
+ * Child; a child that reads SMART or the Policy, that Looks, that Opens, that makes New
+ * files, that is a Handle; that walks the Mounts, that freeZes, that Thaws; that sets the
+ * clocKs, that turns switches of sYsfs, that becomes a User, that works At home, that
+ * siGnals init, that reBoots). Conditions compare the 32 bits that the kernel looks at,
+ * or the bits named. Worker and inspector fork without libc and get the pidfd at once; as
+ * the worker may not open one, it can signal nobody but its children, and init where the
+ * policy has it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +48,7 @@
 #define P   SC_ROLE(SANDBOX_POLICY)
 #define L   SC_ROLE(SANDBOX_LOOK)
 #define O   SC_ROLE(SANDBOX_OPEN)
+#define N   SC_ROLE(SANDBOX_MAKE)
 #define H   SC_ROLE(SANDBOX_HANDLE)
 #define M   SC_ROLE(SANDBOX_MOUNTS)
 #define Z   SC_ROLE(SANDBOX_FREEZER)
@@ -112,12 +113,12 @@ static const struct sc_rule rules[] = {
 	/* ---- descriptors and memfds ---- */
 	ALLOW(fcntl,             F|I|W|L, "queue a frame with descriptors; hold a directory",
 	      IS(1, F_DUPFD_CLOEXEC)),
-	ALLOW(fcntl,             F|  W|H, "seal what is handed on", IS(1, F_ADD_SEALS)),
+	ALLOW(fcntl,             F|W|P|H, "seal what is handed on", IS(1, F_ADD_SEALS)),
 	ALLOW(fcntl,             F|  W|H, "is it sealed?", IS(1, F_GET_SEALS)),
 	ALLOW(fcntl,                   H, "does it append?", IS(1, F_GETFL)),
 	ALLOW(fcntl,                 W,   "socket of a new program", IS(1, F_SETFL)),
 	ALLOW(fcntl,                 W,   "is it open?", IS(1, F_GETFD)),
-	ALLOW(memfd_create,      F|W|O|H, "bulk data, policy image, a child's filter"),
+	ALLOW(memfd_create,    F|W|O|P|H, "bulk data, policy image, a child's filter"),
 	ALLOW(ftruncate,               H, "size of a memfd"),
 	ALLOW(lseek,           F|I|W|O|H, "size of a memfd; files"),
 	ALLOW(pread64,           I|W|O,   "files; a child's filter"),
@@ -168,12 +169,13 @@ static const struct sc_rule rules[] = {
 	ALLOW(newfstatat,                L|H, "the same"),
 	ALLOW(fstatfs,                   L, "is its file system one that a user serves?"),
 	ALLOW(readlinkat,                L, "links on the way; where is it now?"),
-	ALLOW(openat,                    O, "the file, by its descriptor; a new one"),
-	ALLOW(openat2,                   O, "/etc/passwd, /etc/group"),
-	ALLOW(fchown,                    O, "a new file: whose"),
-	ALLOW(fchmod,                    O, "a new file: for whom"),
+	ALLOW(openat,                    O, "the file, by its descriptor", READ_ONLY(2)),
+	ALLOW(openat,                    N, "the same; a new one"),
+	ALLOW(openat2,                   N, "/etc/passwd, /etc/group"),
+	ALLOW(fchown,                    N, "a new file: whose"),
+	ALLOW(fchmod,                    N, "a new file: for whom"),
 	ALLOW(setrlimit,                 O, "a file: how large", IS(0, RLIMIT_FSIZE)),
-	ALLOW(unlinkat,                  O, "a new file: not where it may be"),
+	ALLOW(unlinkat,                  N, "a new file: not where it may be"),
 	ALLOW(openat2,                   S, "find and open the disks"),
 	ALLOW(getdents64,                S|P, "which disks, which policy files?"),
 	ALLOW(openat,                    P, "policy files", READ_ONLY(2)),
@@ -199,8 +201,8 @@ static const struct sc_rule rules[] = {
 	ALLOW(ioctl,                     M|T, "thaw", IS(1, FITHAW)),
 	ALLOW(ioctl,                     Z, "freeze", IS(1, FIFREEZE)),
 	ALLOW(mlockall,                  T, "it thaws when memory is short as well"),
-	ALLOW(accept4,                   T, "the next worker"),
-	ALLOW(getsockopt,                T, "is it root's?", IS(1, SOL_SOCKET),
+	ALLOW(accept4,               W|T,   "posternctl; the next worker"),
+	ALLOW(getsockopt,            W|T,   "is it root's?", IS(1, SOL_SOCKET),
 	      IS(2, SO_PEERCRED)),
 	ALLOW(clone,                     T, "fork, and no more: one thaw may hang",
 	      IS(0, CLONE_PIDFD | SIGCHLD)),
@@ -282,7 +284,7 @@ static const struct sc_rule rules[] = {
 
 /* Operations whose child does more than answer. */
 static const uint32_t more_roles[OP_MAX] = {
-	[OP_disk_smart] = S,    [OP_exec_find] = L,     [OP_file_open] = L | O | H,
+	[OP_disk_smart] = S,    [OP_exec_find] = L,     [OP_file_open] = L | O | N | H,
 	[OP_fs_list] = M,       [OP_fs_rescue] = M,     [OP_fstrim] = M,
 	[OP_hook_find] = L | M, [OP_set_time] = K,      [OP_set_vcpus] = Y,
 	[OP_keys] = U,          [OP_power_signal] = G,  [OP_power_force] = B,

@@ -61,6 +61,7 @@ enum sandbox_role {
 	SANDBOX_SMART,  /* besides, an op child that reads the health of NVMe disks */
 	SANDBOX_LOOK,   /* besides, one that looks what is at a path */
 	SANDBOX_OPEN, /* besides, one that opens what it found, and seals itself again */
+	SANDBOX_MAKE, /* besides, one that makes it, or opens it to be written */
 	SANDBOX_HANDLE,  /* besides, what is left of it: an open file */
 	SANDBOX_MOUNTS,  /* besides, one that holds, trims or thaws what is mounted */
 	SANDBOX_FREEZER, /* besides, one that freezes what it was given */
@@ -81,6 +82,12 @@ enum sandbox_role {
 uint32_t sandbox_child_roles(uint32_t op);
 
 /*
+ * The part of it that a program can do with before the rest, for a child that is forked
+ * before it is sealed itself: not dumpable, no core file, no_new_privs. 0, or -1 with errno.
+ */
+int sandbox_close(void);
+
+/*
  * Seal the calling process for good. A program: check that it is dropped (frontend and
  * inspector), not dumpable, no core file, no_new_privs, then its filter. A child: its
  * filter, on top of the worker's. What is not in the filter kills the process. ROLES is a
@@ -96,6 +103,18 @@ int sandbox_enter(uint32_t roles, const char **step);
  */
 int sandbox_compile(uint32_t roles, struct sock_fprog *prog);
 int sandbox_load(const struct sock_fprog *prog);
+
+/* ---- files ---- */
+
+/*
+ * Leave the calling process, and what it forks, the files beneath ROOT (a directory) that
+ * the roles need, by Landlock. What is open stays usable. 1; 0: this kernel has no
+ * Landlock; or -1 with errno. Sets no_new_privs. Opens files, so before sandbox_enter.
+ */
+int sandbox_beneath(uint32_t roles, int root);
+
+/* The same for people: "read /sys, write /sys"; "none". */
+void sandbox_beneath_text(uint32_t roles, char *out, size_t size);
 
 /* ---- the filters as data ---- */
 

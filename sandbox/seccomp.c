@@ -115,6 +115,14 @@ int sandbox_load(const struct sock_fprog *prog)
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, prog);
 }
 
+int sandbox_close(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+	    setrlimit(RLIMIT_CORE, &(struct rlimit){0}) < 0)
+		return -1;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
 /* What is done once per program and inherited by its children. */
 static int seal_program(uint32_t roles, const char **step)
 {
@@ -123,14 +131,8 @@ static int seal_program(uint32_t roles, const char **step)
 		errno = EPERM;
 		return -1;
 	}
-	*step = "dumpable";
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return -1;
-	*step = "core limit";
-	if (setrlimit(RLIMIT_CORE, &(struct rlimit){0}) < 0)
-		return -1;
-	*step = "no_new_privs";
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	*step = "memory, core and new privileges";
+	if (sandbox_close() < 0)
 		return -1;
 	/* The first gmtime_r or localtime_r would open /etc/localtime. */
 	tzset();

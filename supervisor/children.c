@@ -199,6 +199,8 @@ static int launch_child(const struct child *c, int socket)
 		.socket = socket,
 		.extra = -1,
 		.state = -1,
+		.control = -1,
+		.policy = -1,
 	};
 
 	if (id_of(c) == CHILD_WORKER) {
@@ -206,6 +208,8 @@ static int launch_child(const struct child *c, int socket)
 		worker_args(s, &words, argv + 1);
 		l.extra = s->audit.fd;
 		l.state = s->state;
+		l.control = s->control;
+		l.policy = s->policy;
 	} else if (id_of(c) != CHILD_SPAWNER) {
 		l.confine = &c->confine;
 	}
@@ -601,6 +605,12 @@ int supervisor_stop(struct supervisor *s, int status)
 	return timer_arm_ms(&s->stop_timer, atomic_load(&s->record->phase) == PHASE_NONE
 						    ? STOP_MS
 						    : FROZEN_STOP_MS);
+}
+
+void supervisor_reload(struct supervisor *s)
+{
+	/* Without a worker the next reads the files anyway, or what was in force. */
+	send_byte(s->child[CHILD_WORKER].socket.fd, LAUNCH_MSG_RELOAD);
 }
 
 static int on_stop_timer(struct timer *t)

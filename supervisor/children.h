@@ -87,6 +87,8 @@ struct supervisor {
 	const char *spawner;     /* socket of one that is a service; NULL: we start it */
 	int state;               /* of LAUNCH_FD_STATE */
 	const struct freeze_record *record; /* in it */
+	int control;                        /* of LAUNCH_FD_CONTROL; -1: none */
+	int policy;                         /* of LAUNCH_FD_POLICY */
 	const char *runtime; /* directory in memory for a thawer's socket; NULL: none */
 	const char *hook;    /* of freezes; NULL: none */
 	char said[8192];     /* lines that wait for a thaw */
@@ -108,7 +110,8 @@ struct supervisor {
 
 /*
  * The parts with an owner outside (child[].exe and .confine, channel, profile, state,
- * audit, verbose) are the caller's to fill, all else zero. 0, or -1 with errno.
+ * control, policy, audit, verbose) are the caller's to fill, all else zero. 0, or -1 with
+ * errno.
  */
 int supervisor_init(struct supervisor *s);
 
@@ -117,6 +120,9 @@ int supervisor_run(struct supervisor *s);
 
 /* End everything, then supervisor_run with STATUS. Calling again changes nothing. */
 int supervisor_stop(struct supervisor *s, int status);
+
+/* Have the worker read the policy again. */
+void supervisor_reload(struct supervisor *s);
 
 /* One line on standard error; returns -1. */
 int say(const char *fmt, ...) PRINTF(1, 2);

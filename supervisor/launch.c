@@ -19,9 +19,9 @@
 #include "ipc/util.h"
 
 /* Of the new process until its exec; behind those of ipc/launch.h. */
-#define FD_EXE    6
-#define FD_STDERR 7
-#define FD_HIGH   8 /* the first that is of no use */
+#define FD_EXE    8
+#define FD_STDERR 9
+#define FD_HIGH   10 /* the first that is of no use */
 
 static void default_signals(void)
 {
@@ -46,6 +46,8 @@ static int arrange(const struct launch *l, int *err_fd)
 		{l->socket, LAUNCH_FD_SOCKET, 0},
 		{l->extra, LAUNCH_FD_EXTRA, 0},
 		{l->state, LAUNCH_FD_STATE, 0},
+		{l->control, LAUNCH_FD_CONTROL, 0},
+		{l->policy, LAUNCH_FD_POLICY, 0},
 		{l->exe, FD_EXE, O_CLOEXEC},
 		{STDERR_FILENO, FD_STDERR, O_CLOEXEC},
 	};

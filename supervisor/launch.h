@@ -20,6 +20,8 @@ struct launch {
 	int socket;                     /* becomes LAUNCH_FD_SOCKET */
 	int extra;                      /* becomes LAUNCH_FD_EXTRA; -1: none */
 	int state;                      /* becomes LAUNCH_FD_STATE; -1: none */
+	int control;                    /* becomes LAUNCH_FD_CONTROL; -1: none */
+	int policy;                     /* becomes LAUNCH_FD_POLICY; -1: none */
 	const struct identity *confine; /* NULL: it stays what we are, and keeps stderr */
 };
 

@@ -8,9 +8,11 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
+#include "ipc/launch.h"
 #include "ipc/version.h"
 #include "supervisor/children.h"
 #include "supervisor/config.h"
@@ -34,21 +36,25 @@ static int on_signal(struct source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return 0;
+	if (info.ssi_signo == SIGHUP) {
+		supervisor_reload(&a->supervisor);
+		return 0;
+	}
 	return supervisor_stop(&a->supervisor, EXIT_SUCCESS);
 }
 
-/* Both are asked to stop by SIGTERM and SIGINT; a lost reader of stderr is no reason. */
+/* Asked to stop by SIGTERM or SIGINT; a lost reader of stderr is no reason. */
 static int signals_init(struct agent *a)
 {
 	sigset_t set;
 	int fd;
 
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* ignored by our parent, it would hide exit statuses */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP); /* read the policy again */
 	fd = signal_fd(&set);
 	if (fd < 0)
 		return -1;
@@ -120,6 +126,24 @@ static int begin(struct agent *a, struct options *o, int *status, struct err *e)
 	return daemon_start(&a->daemon, o->logfile != NULL, status, e);
 }
 
+/* What stays when a worker goes, and is given to the next. */
+static int open_kept(struct supervisor *s, const char *statedir, struct err *e)
+{
+	s->state = state_open(statedir, e);
+	if (s->state < 0)
+		return -1;
+	/* Without it everything works but posternctl's reload and status. */
+	s->control = control_open(statedir, e);
+	if (s->control < 0)
+		say("%s", e->desc);
+	s->policy = memfd_create("postern-kept", MFD_CLOEXEC);
+	if (s->policy < 0 || ftruncate(s->policy, POLICY_KEPT_MAX) < 0)
+		return err_sys(e, errno, "cannot make room for the policy");
+	if (is_in_memory(statedir))
+		s->runtime = statedir;
+	return 0;
+}
+
 static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 		   struct err *e)
 {
@@ -148,11 +172,8 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 		return -1;
 	if (pidfile_take(&a->pidfile, o->pidfile, e) < 0)
 		return -1;
-	s->state = state_open(o->statedir, e);
-	if (s->state < 0)
+	if (open_kept(s, o->statedir, e) < 0)
 		return -1;
-	if (is_in_memory(o->statedir))
-		s->runtime = o->statedir;
 	if (supervisor_init(s) < 0 || signals_init(a) < 0)
 		return err_sys(e, errno, "cannot start");
 	return 0;
@@ -179,6 +200,8 @@ static int run(struct options *o)
 		daemon_ready(&a.daemon);
 	status = supervisor_run(&a.supervisor);
 	channel_done(&a.supervisor.channel);
+	if (a.supervisor.control >= 0)
+		control_done(o->statedir);
 	pidfile_done(&a.pidfile);
 	return status;
 }

@@ -15,7 +15,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 
 #include "ipc/launch.h"
@@ -221,6 +223,37 @@ int state_open(const char *dir, struct err *e)
 	if (!is_regular(fd) || ftruncate(fd, sizeof(struct state)) < 0)
 		return err_sys(e, errno, "cannot make room for the state");
 	return TAKE_FD(fd);
+}
+
+static int control_address(const char *dir, struct sockaddr_un *addr)
+{
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (snprintf(addr->sun_path, sizeof(addr->sun_path), "%s/" CONTROL_NAME, dir) <
+	    (int)sizeof(addr->sun_path))
+		return 0;
+	errno = ENAMETOOLONG;
+	return -1;
+}
+
+int control_open(const char *dir, struct err *e)
+{
+	CLEANUP(close_p)
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un addr;
+
+	if (fd < 0 || control_address(dir, &addr) < 0 ||
+	    (unlink(addr.sun_path) < 0 && errno != ENOENT) ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 8) < 0)
+		return err_sys(e, errno, "no control socket in '%s'", dir);
+	return TAKE_FD(fd);
+}
+
+void control_done(const char *dir)
+{
+	struct sockaddr_un addr;
+
+	if (control_address(dir, &addr) == 0)
+		unlink(addr.sun_path);
 }
 
 bool state_is_frozen(const char *dir)

@@ -42,6 +42,14 @@ bool is_in_memory(const char *dir);
  */
 int state_open(const char *dir, struct err *e);
 
+/*
+ * Where posternctl connects: the socket CONTROL_NAME in DIR, for us alone. Its
+ * descriptor, or -1 with E. One that an agent before us left there is replaced.
+ */
+int control_open(const char *dir, struct err *e);
+/* Remove it. */
+void control_done(const char *dir);
+
 /* Does the state in DIR say that a file system is frozen? Then nothing may be made. */
 bool state_is_frozen(const char *dir);
 

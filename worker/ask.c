@@ -37,18 +37,17 @@ static void ask(struct worker *w, struct request *rq)
 }
 
 /* A part that must run first: only what the policy lets it be asked for. */
-static uint32_t part_of(const struct worker *w, uint32_t op)
+static uint32_t part_of(const struct request *rq)
 {
-	if (op == OP_get_disks && policy_may(&w->policy, OP_disk_smart))
+	if (rq->op == OP_get_disks && policy_may(&rq->gen->policy, OP_disk_smart))
 		return OP_disk_smart;
 	return OP_NONE;
 }
 
 /* Values of KEY over all rules that matched; END closes those of each rule. */
-static struct v_list values_of(struct worker *w, const struct policy_answer *a,
-			       enum key key, bool end)
+static struct v_list values_of(struct worker *w, const struct policy *p,
+			       const struct policy_answer *a, enum key key, bool end)
 {
-	const struct policy *p = &w->policy;
 	struct v_list list = {.v = w->arena.p + w->arena.len};
 	const struct image_constraint *c;
 	uint32_t at = 0;
@@ -69,17 +68,17 @@ static struct v_list values_of(struct worker *w, const struct policy_answer *a,
 }
 
 /* What the policy lets be seen; nothing where it says nothing and nothing follows. */
-static void put_shape(struct worker *w, const struct policy_answer *a, bool always,
-		      struct wbuf *out)
+static void put_shape(struct worker *w, struct request *rq, const struct policy_answer *a)
 {
+	const struct policy *p = &rq->gen->policy;
 	const struct msg_shape shape = {
-		.only = values_of(w, a, KEY_ONLY, true),
-		.exclude = values_of(w, a, KEY_EXCLUDE, false),
-		.hide = values_of(w, a, KEY_HIDE, false),
+		.only = values_of(w, p, a, KEY_ONLY, true),
+		.exclude = values_of(w, p, a, KEY_EXCLUDE, false),
+		.hide = values_of(w, p, a, KEY_HIDE, false),
 	};
 
-	if (always || shape.only.set || shape.exclude.set || shape.hide.set)
-		schema_put(out, &schema_shape, &shape);
+	if (part_of(rq) || shape.only.set || shape.exclude.set || shape.hide.set)
+		schema_put(&rq->question, &schema_shape, &shape);
 }
 
 void ask_start(struct worker *w, struct request *rq, const struct policy_answer *a,
@@ -89,15 +88,15 @@ void ask_start(struct worker *w, struct request *rq, const struct policy_answer 
 
 	rq->question = wbuf_growing(FRAME_BODY_MAX);
 	wbuf_put(&rq->question, args->p, rbuf_left(args));
-	put_shape(w, a, part_of(w, rq->op), &rq->question);
+	put_shape(w, rq, a);
 	if (rq->question.bad) {
 		err_set(&e, ERR_GENERIC, "the arguments of %s are too large",
 			op_by_number(rq->op)->name);
 		request_fail(w, rq, &e);
 		return;
 	}
-	if (part_of(w, rq->op))
-		request_part(w, rq, part_of(w, rq->op), NULL);
+	if (part_of(rq))
+		request_part(w, rq, part_of(rq), NULL);
 	/* Without an inspector it waits for the next, until its deadline. */
 	else if (peer_is_open(&w->inspector))
 		ask(w, rq);

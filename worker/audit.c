@@ -41,7 +41,7 @@ int audit_init(struct audit *a, struct sink *sink, const char *channel)
 			 sizeof(a->instance));
 }
 
-static uint64_t realtime_usec(void)
+uint64_t audit_now_usec(void)
 {
 	struct timespec ts;
 
@@ -56,7 +56,7 @@ static void fill_common(struct audit *a, enum audit_event event, struct msg_audi
 
 	r->message_id = v_str(row->id);
 	r->priority = V_INT(row->priority);
-	r->time_usec = V_U64(realtime_usec());
+	r->time_usec = V_U64(audit_now_usec());
 	r->event = v_str(row->name);
 	r->seq = V_U64(a->seq + 1);
 	r->boot_id = v_str(a->boot_id[0] ? a->boot_id : NULL);

@@ -32,6 +32,9 @@ struct audit {
  */
 int audit_init(struct audit *a, struct sink *sink, const char *channel);
 
+/* Microseconds since 1970, by the clock as it is at present. */
+uint64_t audit_now_usec(void);
+
 /* What a record is (ipc/state.h), and how much is done for it. */
 struct audit_how {
 	enum held_kind kind;

@@ -102,7 +102,7 @@ static bool found_file(struct op_child *c, const struct frame *f)
 	/* Neither made nor truncated, if it could not stay open. */
 	if (!handle_room(c->w, c->rq) || !gate_found(c->w, c->rq, &msg, &a))
 		return true;
-	handle_limits(&c->w->policy, &a, &may);
+	handle_limits(&c->rq->gen->policy, &a, &may);
 	schema_put(&body, &schema_may_open, &may);
 	/* The socket is empty; what cannot be sent has nobody to go to. */
 	return !body.bad && frame_send(c->reply.fd, &(struct frame){

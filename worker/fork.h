@@ -36,7 +36,9 @@ struct fork_plan {
 	uint64_t caps;  /* capabilities it keeps */
 	uint32_t roles; /* its filter: SC_ROLE bits */
 	bool stderr;    /* keeps 2; else that is /dev/null */
-	bool outlives;  /* goes on when the worker dies; else it dies with it */
+	bool beneath;  /* of files it keeps what its roles need beneath the second of KEEP
+			*/
+	bool outlives; /* goes on when the worker dies; else it dies with it */
 };
 
 /*

@@ -43,10 +43,10 @@ void gate_decide(const struct worker *w, const struct asked *q, struct verdict *
 	};
 
 	*v = (struct verdict){.allowed = true};
-	policy_decide(&w->policy, &question, &v->policy);
+	policy_decide(&q->gen->policy, &question, &v->policy);
 	/* What complain mode lets through keeps the reason that would refuse it. */
 	v->reason = v->policy.reason;
-	v->skew = v->policy.allowed != !(q->flags & FRAME_REFUSED);
+	v->skew = !q->stale && v->policy.allowed != !(q->flags & FRAME_REFUSED);
 	if (freeze_is_on(&w->freeze) && !(q->op->flags & OPF_FROZEN_OK))
 		refuse(v, REASON_FROZEN, ERR_NOT_FOUND);
 	else if (freeze_is_on(&w->freeze) && !(q->flags & FRAME_BAD_ARGS))
@@ -54,7 +54,7 @@ void gate_decide(const struct worker *w, const struct asked *q, struct verdict *
 	else if (!v->policy.allowed)
 		refuse(v, v->policy.reason,
 		       v->policy.never ? ERR_NOT_FOUND : ERR_GENERIC);
-	else if (q->flags & FRAME_REFUSED) /* either copy's no is a no */
+	else if (!q->stale && q->flags & FRAME_REFUSED) /* either copy's no is a no */
 		refuse(v, REASON_FRONTEND, ERR_NOT_FOUND);
 	else if (q->flags & FRAME_BAD_ARGS)
 		refuse(v, REASON_ARGUMENTS, ERR_GENERIC);
@@ -74,23 +74,23 @@ static void send_error(struct worker *w, const struct frame *f, const struct err
 }
 
 /* How much more than the reason the host is told (POLICY.md section 3, point 10). */
-static void add_detail(const struct worker *w, const struct verdict *v, uint64_t serial,
+static void add_detail(const struct policy *p, const struct verdict *v, uint64_t serial,
 		       struct err *e)
 {
-	const struct image_rule *rule = policy_rule(&w->policy, &v->policy);
+	const struct image_rule *rule = policy_rule(p, &v->policy);
 	size_t len = strlen(e->desc), room = sizeof(e->desc) - len;
 
-	if (w->policy.head->detail == DETAIL_REF)
+	if (p->head->detail == DETAIL_REF)
 		snprintf(e->desc + len, room, " (ref %llu)", (unsigned long long)serial);
-	else if (w->policy.head->detail == DETAIL_FULL && rule)
+	else if (p->head->detail == DETAIL_FULL && rule)
 		snprintf(e->desc + len, room, " (rule \"%s\")",
-			 policy_text(&w->policy, rule->name));
+			 policy_text(p, rule->name));
 }
 
 /* That a deny met these arguments alone would tell what they lead to. */
-static enum reason told(const struct worker *w, const struct verdict *v)
+static enum reason told(const struct policy *p, const struct verdict *v)
 {
-	const struct image_rule *rule = policy_rule(&w->policy, &v->policy);
+	const struct image_rule *rule = policy_rule(p, &v->policy);
 
 	return v->reason == REASON_EXPLICIT_DENY && rule && rule->n_constraints
 		       ? REASON_CONSTRAINT
@@ -98,12 +98,12 @@ static enum reason told(const struct worker *w, const struct verdict *v)
 }
 
 /* The words of a refusal, into E. */
-static void refusal(const struct worker *w, const struct asked *q,
-		    const struct verdict *v, uint64_t serial, struct err *e)
+static void refusal(const struct asked *q, const struct verdict *v, uint64_t serial,
+		    struct err *e)
 {
 	err_set(e, v->cls, "Command %s has been disabled: %s", q->op->name,
-		reason_text(told(w, v)));
-	add_detail(w, v, serial, e);
+		reason_text(told(&q->gen->policy, v)));
+	add_detail(&q->gen->policy, v, serial, e);
 }
 
 /*
@@ -146,12 +146,12 @@ static struct request *take_slot(struct worker *w, const struct asked *q,
 	struct request *rq = NULL;
 
 	/* Thaw and status are never too many. */
-	if (!(q->op->flags & OPF_FROZEN_OK) && !rate_take(w, &v->policy, now_usec()))
+	if (!(q->op->flags & OPF_FROZEN_OK) && !rate_take(q->gen, &v->policy, now_usec()))
 		refuse(v, REASON_RATE, ERR_GENERIC);
 	else if (q->op->flags & OPF_ALONE && request_under_way(w, q->number))
 		refuse(v, REASON_IN_PROGRESS, ERR_GENERIC);
 	else
-		rq = request_begin(w, q->number, &v->policy);
+		rq = request_begin(w, q, &v->policy);
 	if (v->allowed && !rq)
 		refuse(v, REASON_BUSY, ERR_GENERIC);
 	return rq;
@@ -206,7 +206,7 @@ static void act(struct worker *w, struct frame *f, const struct asked *q,
 	if (!rq || !v->allowed) {
 		if (rq)
 			request_drop(rq);
-		refusal(w, q, v, serial, &e);
+		refusal(q, v, serial, &e);
 		send_error(w, f, &e);
 		record_refused(w, q, v, &words->head, serial);
 		return;
@@ -224,9 +224,11 @@ static void act(struct worker *w, struct frame *f, const struct asked *q,
 static int handle(struct worker *w, struct frame *f, struct body *b)
 {
 	struct asked q = {
+		.gen = w->gen,
 		.number = f->op,
 		.op = op_by_number(f->op),
 		.flags = f->flags,
+		.stale = f->generation != w->gen->number,
 	};
 	struct words words = {.whole = b->r};
 	struct rbuf at;
@@ -234,7 +236,7 @@ static int handle(struct worker *w, struct frame *f, struct body *b)
 
 	/* Session commands end in the frontend, a part is ours, numbers only grow. */
 	if (!q.op || q.op->carrier == BY_FRONTEND || q.op->flags & OPF_PART ||
-	    f->request <= w->last_id || f->generation > w->generation)
+	    f->request <= w->last_id || f->generation > w->gen->number)
 		return -1;
 	w->last_id = f->request;
 	if (schema_get(&b->r, &schema_request_head, &w->arena, &words.head) < 0)
@@ -286,7 +288,7 @@ static int kept_words(struct worker *w, const struct request *rq, struct asked *
 	struct rbuf at = rbuf_of(rq->question.p, rq->question.len);
 
 	w->arena.len = 0;
-	*q = (struct asked){.number = rq->op, .op = op_by_number(rq->op)};
+	*q = (struct asked){.gen = rq->gen, .number = rq->op, .op = op_by_number(rq->op)};
 	words->whole = at;
 	if (schema_get(&at, &schema_request_head, &w->arena, &words->head) < 0)
 		return -1;
@@ -320,22 +322,21 @@ static bool object_of(const struct msg_found *found, struct policy_object *objec
 }
 
 /* Of a program, what no rule can allow: one that others can change; one too many. */
-static void decide_program(const struct worker *w, const struct policy_object *object,
+static void decide_program(const struct worker *w, const struct asked *q,
 			   struct verdict *v)
 {
-	if (object->links == LINKS_ANY)
+	if (q->object->links == LINKS_ANY)
 		refuse(v, REASON_UNSAFE, ERR_GENERIC);
-	else if (program_full(w, &v->policy))
+	else if (program_full(w, q, &v->policy))
 		refuse(v, REASON_BUSY, ERR_GENERIC);
 }
 
 /* The rules for the account that it is about in the end have to say so as well. */
-static void decide_password(const struct worker *w, const struct asked *q,
-			    struct verdict *v)
+static void decide_password(const struct asked *q, struct verdict *v)
 {
 	const struct msg_set_password *in = q->args;
 
-	if (!in->password.len && !policy_yes(&w->policy, &v->policy, KEY_EMPTY))
+	if (!in->password.len && !policy_yes(&q->gen->policy, &v->policy, KEY_EMPTY))
 		refuse(v, key_row(KEY_EMPTY)->reason, ERR_GENERIC);
 }
 
@@ -373,9 +374,9 @@ bool gate_object(struct worker *w, struct request *rq, const struct policy_objec
 	/* The frontend's mark was looked at when the request came. */
 	v.skew = false;
 	if (v.allowed && rq->op == OP_exec)
-		decide_program(w, object, &v);
+		decide_program(w, &q, &v);
 	if (v.allowed && rq->op == OP_set_user_password)
-		decide_password(w, &q, &v);
+		decide_password(&q, &v);
 	if (v.allowed && errnum) {
 		v.error = true;
 		v.reason = REASON_LOOKUP;
@@ -386,9 +387,27 @@ bool gate_object(struct worker *w, struct request *rq, const struct policy_objec
 	*a = v.policy;
 	if (v.allowed)
 		return true;
-	refusal(w, &q, &v, rq->serial, &e);
+	refusal(&q, &v, rq->serial, &e);
 	request_refuse(w, rq, &e);
 	return false;
+}
+
+void gate_revoke(struct worker *w, struct request *rq)
+{
+	struct verdict v = {.policy = {.rule = -1}};
+	struct words words;
+	struct asked q;
+	struct err e;
+
+	if (kept_words(w, rq, &q, &words) < 0) {
+		cannot_decide(w, rq);
+		return;
+	}
+	refuse(&v, REASON_RELOAD, ERR_GENERIC);
+	record(w, &q, &v, &words, rq->serial);
+	rq->undecided = false;
+	refusal(&q, &v, rq->serial, &e);
+	request_refuse(w, rq, &e);
 }
 
 void gate_unfound(struct worker *w, struct request *rq)

@@ -29,7 +29,7 @@ static struct handle *find(struct worker *w, int64_t number)
 
 static uint32_t handles_max(const struct worker *w)
 {
-	uint32_t max = w->policy.head->handles;
+	uint32_t max = w->gen->policy.head->handles;
 
 	return !max ? HANDLES_DEFAULT : max < HANDLES_MAX ? max : HANDLES_MAX;
 }
@@ -215,6 +215,27 @@ void handle_gone(struct op_child *c, const char *how)
 	*c->handle = (struct handle){0};
 	c->handle = NULL;
 	c->w->files--;
+}
+
+/* What works at the file of H ends with it. */
+static void revoke_one(struct worker *w, const struct handle *h)
+{
+	struct err e;
+
+	if (!h->child->rq) {
+		child_forget(h->child);
+		return;
+	}
+	err_set(&e, ERR_GENERIC, "handle '%lld' was closed: the policy was replaced",
+		(long long)h->number);
+	request_fail(w, h->child->rq, &e);
+}
+
+void handles_revoke(struct worker *w)
+{
+	for (size_t i = 0; i < HANDLES_MAX; i++)
+		if (w->handles[i].number)
+			revoke_one(w, &w->handles[i]);
 }
 
 void handles_stop(struct worker *w)

@@ -63,22 +63,27 @@ static int frontend_gone(struct peer *p, enum frame_status why)
 	return frontend_lost(w, why == FRAME_INVALID ? "malformed frame" : NULL);
 }
 
-/* The frontend decides by the same bytes as we do, under the same number. */
-static void send_policy(struct worker *w)
+void launch_send_policy(struct worker *w, struct peer *p)
 {
 	uint8_t size[4];
 	struct wbuf body = wbuf_fixed(size, sizeof(size));
 	struct frame f = {
 		.type = FRAME_POLICY,
-		.generation = w->generation,
+		.generation = w->gen->number,
 		.body = size,
 		.len = sizeof(size),
 		.n_fds = 1,
-		.fds = {w->policy_fd, -1},
+		.fds = {w->gen->fd, -1},
 	};
 
-	wbuf_u32(&body, w->policy_size);
-	peer_send(&w->frontend, &f);
+	wbuf_u32(&body, (uint32_t)w->gen->size);
+	peer_send(p, &f);
+}
+
+/* The frontend decides by the same bytes as we do, under the same number. */
+void launch_policy(struct worker *w)
+{
+	launch_send_policy(w, &w->frontend);
 }
 
 static int new_frontend(struct worker *w, int sock)
@@ -93,7 +98,7 @@ static int new_frontend(struct worker *w, int sock)
 	/* Before the policy, with which it begins to read. */
 	if (freeze_is_on(&w->freeze))
 		freeze_tell(w);
-	send_policy(w);
+	launch_policy(w);
 	return 0;
 }
 
@@ -232,6 +237,8 @@ static int launch_event(struct source *s, uint32_t events)
 		return loop_stop(&w->loop, EXIT_CLEAN), 0;
 	if (what == LAUNCH_MSG_STOP)
 		return freeze_stop(w), 0;
+	if (what == LAUNCH_MSG_RELOAD)
+		return reload_ask(w), 0;
 	if (fd < 0)
 		return -1; /* out of descriptors: a worker started anew has none yet */
 	if (what == LAUNCH_MSG_FRONTEND)

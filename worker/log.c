@@ -56,6 +56,19 @@ void worker_log(struct worker *w, const char *fmt, ...)
 	put(w, line, (size_t)n);
 }
 
+void worker_log_lines(struct worker *w, const void *text, size_t len)
+{
+	const char *at = text, *const end = at + len;
+
+	while (at < end) {
+		const char *line = at;
+		const char *feed = memchr(at, '\n', (size_t)(end - at));
+
+		at = feed ? feed + 1 : end;
+		worker_log(w, "%.*s", (int)((feed ? feed : end) - line), line);
+	}
+}
+
 bool bucket_take(struct bucket *b, uint64_t now)
 {
 	const uint64_t cost = 1000 / NOTES_PER_SEC;

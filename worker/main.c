@@ -18,8 +18,8 @@
 #include "policy/source.h"
 #include "sandbox/sandbox.h"
 #include "worker/ops/power.h"
-#include "worker/policy.h"
 #include "worker/repeats.h"
+#include "worker/worker.h"
 
 /* Bytes of an allocation from which on it is a mapping of its own. */
 #define MAP_FROM (128 * 1024)
@@ -89,74 +89,9 @@ static int load_policy(struct worker *w, const struct settings *s)
 			s->policy.profile, profile_names());
 		return EXIT_CONFIG;
 	}
-	if (worker_policy_load(w, &s->policy) < 0)
+	if (reload_first(w, &s->policy) < 0)
 		return fail(EXIT_SYSTEM, "cannot load the policy", strerror(errno));
 	return 0;
-}
-
-/* What the op children of a policy can ever need, and so what we keep. */
-struct needs {
-	uint64_t caps;
-	uint32_t roles; /* of the filter */
-	bool spawner;
-};
-
-#define OPS(tag) (UINT64_C(1) << OP_##tag)
-#define FREEZES  (OPS(fsfreeze_freeze) | OPS(fsfreeze_freeze_list) | OPS(fsfreeze_thaw))
-#define SUSPENDS (OPS(suspend_disk) | OPS(suspend_ram) | OPS(suspend_hybrid))
-#define ACCOUNTS                                                 \
-	(OPS(set_user_password) | OPS(ssh_get_authorized_keys) | \
-	 OPS(ssh_add_authorized_keys) | OPS(ssh_remove_authorized_keys))
-
-/* Parts that no policy names are needed with their commands. */
-static const uint64_t needed_by[OP_MAX] = {
-	[OP_account_find] = ACCOUNTS,      [OP_keys] = ACCOUNTS & ~OPS(set_user_password),
-	[OP_power_signal] = OPS(shutdown), [OP_suspend_look] = SUSPENDS,
-	[OP_suspend_write] = SUSPENDS,     [OP_fs_list] = FREEZES,
-	[OP_fs_rescue] = FREEZES,          [OP_hook_find] = FREEZES,
-};
-
-/* For which of the operations ALLOWED a program is run, besides for hooks. */
-static uint64_t by_program(const struct worker *w, uint64_t allowed)
-{
-	uint64_t ops = OPS(exec) | ACCOUNTS;
-
-	if (!w->init_by_signal)
-		ops |= OPS(shutdown);
-	if (w->systemd)
-		ops |= SUSPENDS;
-	return allowed & ops;
-}
-
-static bool is_needed(const struct worker *w, uint64_t allowed, uint32_t op)
-{
-	/* Whatever the policy says now, a freeze that is in force has to end. */
-	if (freeze_on_record(w))
-		allowed |= FREEZES;
-	if (op == OP_exec_find)
-		return by_program(w, allowed);
-	return allowed & (needed_by[op] ? needed_by[op] : UINT64_C(1) << op);
-}
-
-static struct needs needs_of(const struct worker *w)
-{
-	struct needs needs = {.roles = SC_ROLE(SANDBOX_WORKER)};
-
-	for (uint32_t n = OP_NONE; n < OP_MAX; n++) {
-		const struct op *op = op_by_number(n);
-
-		if (!op || !is_needed(w, w->policy.allowed, n))
-			continue;
-		needs.spawner |= n == OP_exec_find;
-		needs.spawner |= n == OP_hook_find && w->freeze.hook_path;
-		if (op->carrier == BY_CHILD) {
-			needs.caps |= op->caps;
-			needs.roles |= sandbox_child_roles(n);
-		} else if (op->carrier == BY_FREEZE && op->flags & OPF_MUTATES) {
-			needs.roles |= SC_ROLE(SANDBOX_FREEZER) | SC_ROLE(SANDBOX_THAWER);
-		}
-	}
-	return needs;
 }
 
 /* Without a supervisor that keeps it, it lives as long as we do. */
@@ -196,7 +131,7 @@ static int prepare(struct worker *w, const struct settings *s)
 	if (open_state(w) < 0)
 		return -1;
 	if (!w->arena.p || sys_init(&w->sys) < 0 || loop_init(&w->loop) < 0 ||
-	    launch_init(w) < 0 || requests_init(w) < 0)
+	    launch_init(w) < 0 || requests_init(w) < 0 || control_init(w) < 0)
 		return -1;
 	w->systemd = power_by_systemd(&w->sys);
 	w->init_by_signal = power_signal_of(&w->sys, POWER_DOWN) > 0;
@@ -208,12 +143,18 @@ static int prepare(struct worker *w, const struct settings *s)
 }
 
 /* From here on: no program, no file, no socket but pairs of our own. */
-static int seal(const struct needs *needs)
+static int seal(struct worker *w)
 {
 	const char *step = "reduce capabilities";
+	int landlock = -1;
 
-	if (sandbox_keep_caps(needs->caps) < 0 ||
-	    sandbox_enter(needs->roles, &step) < 0) {
+	w->held = policy_needs(w, &w->gen->policy);
+	if (sandbox_keep_caps(w->held.caps) == 0) {
+		step = "Landlock";
+		landlock = sandbox_beneath(w->held.roles, w->sys.root_fd);
+	}
+	w->landlock = landlock > 0;
+	if (landlock < 0 || sandbox_enter(w->held.roles, &step) < 0) {
 		fprintf(stderr, "postern: cannot seal the worker: %s: %s\n", step,
 			strerror(errno));
 		return EXIT_SEAL;
@@ -221,18 +162,20 @@ static int seal(const struct needs *needs)
 	return 0;
 }
 
-static int serve(struct worker *w, const struct needs *needs)
+static int serve(struct worker *w)
 {
 	int status;
 
 	/* Sealed, so that the writer is born with all that its successors will have. */
 	if (sink_start(&w->sink) < 0)
 		return EXIT_SYSTEM;
-	record_start(w, needs->caps, needs->spawner);
+	record_start(w);
+	if (!w->landlock)
+		worker_log(w, "this kernel has no Landlock: files are not held back");
 	if (w->verbose)
-		worker_log(w, "ready, policy %s", policy_base(&w->policy));
+		worker_log(w, "ready, policy %s", policy_base(&w->gen->policy));
 	freeze_resume(w);
-	if (launch_ready(w, needs->spawner) < 0)
+	if (launch_ready(w, w->held.spawner) < 0)
 		return EXIT_PEER_GONE;
 	status = loop_run(&w->loop);
 	requests_stop(w);
@@ -247,7 +190,6 @@ int main(int argc, char **argv)
 {
 	struct settings settings = {0};
 	struct worker *w = calloc(1, sizeof(*w));
-	struct needs needs;
 	int status;
 
 	if (!w)
@@ -273,7 +215,6 @@ int main(int argc, char **argv)
 		return status;
 	if (repeats_init(w) < 0)
 		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
-	needs = needs_of(w);
-	status = seal(&needs);
-	return status ? status : serve(w, &needs);
+	status = seal(w);
+	return status ? status : serve(w);
 }

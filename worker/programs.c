@@ -106,25 +106,34 @@ void program_start(struct worker *w, struct request *rq, const struct asked *q,
 		return;
 	}
 	/* A program that the policy names is where the policy says. */
-	path = text_of(&w->policy, a, KEY_RUN);
+	path = text_of(&rq->gen->policy, a, KEY_RUN);
 	if (!path.set)
 		path = exec->path;
 	program_look(w, rq, &path);
 }
 
-bool program_full(const struct worker *w, const struct policy_answer *a)
+uint64_t programs_running(const struct worker *w)
 {
-	uint64_t all = w->policy.head->exec_concurrent, one = UINT64_MAX;
-	uint64_t running = 0, same = 0;
+	uint64_t running = 0;
 
-	policy_limit(&w->policy, a, KEY_CONCURRENT, &one);
+	for (size_t i = 0; i < PROGRAMS_MAX; i++)
+		running += w->programs[i].pid && !w->programs[i].ended;
+	return running;
+}
+
+bool program_full(const struct worker *w, const struct asked *q,
+		  const struct policy_answer *a)
+{
+	const struct policy *policy = &q->gen->policy;
+	uint64_t all = policy->head->exec_concurrent, one = UINT64_MAX, same = 0;
+
+	policy_limit(policy, a, KEY_CONCURRENT, &one);
 	for (size_t i = 0; i < PROGRAMS_MAX; i++) {
 		const struct program *p = &w->programs[i];
 
-		running += p->pid && !p->ended;
 		same += p->pid && !p->ended && p->rule == a->rule;
 	}
-	return running >= (all ? all : CONCURRENT_DEFAULT) || same >= one;
+	return programs_running(w) >= (all ? all : CONCURRENT_DEFAULT) || same >= one;
 }
 
 /* ---- having it run ---- */
@@ -176,11 +185,12 @@ static struct v_list argv_of(struct worker *w, const struct msg_exec *q,
 }
 
 /* All that the spawner is told, by the request and the rules of A. */
-static void compose(struct worker *w, const struct msg_exec *q,
+static void compose(struct worker *w, const struct asked *asked,
 		    const struct policy_answer *a, const struct v_str *path,
 		    struct msg_spawn *spawn)
 {
-	const struct policy *p = &w->policy;
+	const struct policy *p = &asked->gen->policy;
+	const struct msg_exec *q = asked->args;
 	struct v_str named = text_of(p, a, KEY_RUN);
 
 	*spawn = (struct msg_spawn){
@@ -225,7 +235,7 @@ void program_found(struct worker *w, struct request *rq, const uint8_t *p, size_
 			   (int)found.errnum.v);
 		return;
 	}
-	compose(w, q.args, &a, &found.path, &spawn);
+	compose(w, &q, &a, &found.path, &spawn);
 	schema_put(&whole, &schema_spawn, &spawn);
 	/* It takes the place of the request, into which it pointed until now. */
 	wbuf_free(&rq->question);
@@ -391,6 +401,36 @@ int program_frame(struct worker *w, struct frame *f)
 	if (f->type == FRAME_ENDED)
 		return ended(w, f);
 	return f->type == FRAME_REPLY ? reply(w, f) : -1;
+}
+
+/* ---- another policy ---- */
+
+/* The rule of P that has the name of RULE, a rule of LAST; -1: there is none. */
+static int32_t same_rule(const struct policy *p, const struct policy *last, int32_t rule)
+{
+	const char *name = rule < 0 ? NULL : policy_text(last, last->rules[rule].name);
+
+	for (uint32_t i = 0; name && i < p->head->n_rules; i++)
+		if (streq(policy_text(p, p->rules[i].name), name))
+			return (int32_t)i;
+	return -1;
+}
+
+void programs_follow(struct worker *w, const struct generation *last)
+{
+	for (size_t i = 0; i < PROGRAMS_MAX; i++) {
+		struct program *p = &w->programs[i];
+
+		if (p->pid)
+			p->rule = same_rule(&w->gen->policy, &last->policy, p->rule);
+	}
+}
+
+void programs_revoke(struct worker *w)
+{
+	for (size_t i = 0; i < PROGRAMS_MAX; i++)
+		if (w->programs[i].pid && !w->programs[i].ended)
+			program_tell(w, FRAME_END, w->programs[i].pid);
 }
 
 void programs_lost(struct worker *w)

@@ -3,7 +3,7 @@
  *
  * Runs in:   worker
  * Input:     a decision
- * May touch: the rates of the worker
+ * May touch: the rates of a policy
  * Must not:  charge one rule when another refuses
  *
  * Each rule has a time up to which its allowance is used. A request moves it on by the
@@ -21,15 +21,15 @@ static uint64_t interval_usec(const struct image_rule *r)
 	return (uint64_t)r->rate_ms * 1000 / r->rate;
 }
 
-bool rate_take(struct worker *w, const struct policy_answer *a, uint64_t now)
+bool rate_take(struct generation *g, const struct policy_answer *a, uint64_t now)
 {
-	const struct policy *p = &w->policy;
+	const struct policy *p = &g->policy;
 
 	for (uint32_t i = 0; i < p->head->n_rules; i++) {
 		const struct image_rule *r = &p->rules[i];
 
 		if (r->rate && matches(a, i) &&
-		    w->used_usec[i] > now + (r->burst - 1) * interval_usec(r))
+		    g->used_usec[i] > now + (r->burst - 1) * interval_usec(r))
 			return false;
 	}
 	for (uint32_t i = 0; i < p->head->n_rules; i++) {
@@ -37,9 +37,9 @@ bool rate_take(struct worker *w, const struct policy_answer *a, uint64_t now)
 
 		if (!r->rate || !matches(a, i))
 			continue;
-		if (w->used_usec[i] < now)
-			w->used_usec[i] = now;
-		w->used_usec[i] += interval_usec(r);
+		if (g->used_usec[i] < now)
+			g->used_usec[i] = now;
+		g->used_usec[i] += interval_usec(r);
 	}
 	return true;
 }

@@ -11,7 +11,6 @@
 
 #include "ipc/jsonw.h"
 #include "ipc/note.h"
-#include "sandbox/sandbox.h"
 #include "worker/repeats.h"
 #include "worker/steps/steps.h"
 
@@ -31,25 +30,20 @@ static struct v_str bounded(struct v_str s)
 	return cut(s, NOTE_TEXT_MAX);
 }
 
-static void hex(const uint8_t *p, size_t len, char *out)
+static const char *mode_name(const struct generation *g)
 {
-	for (size_t i = 0; i < len; i++)
-		snprintf(out + 2 * i, 3, "%02x", p[i]);
+	return g->policy.head->mode == MODE_COMPLAIN ? "complain" : "enforce";
 }
 
-static const char *mode_name(const struct worker *w)
+static void put_rule(struct msg_audit *r, const struct generation *g,
+		     const struct image_rule *rule)
 {
-	return w->policy.head->mode == MODE_COMPLAIN ? "complain" : "enforce";
-}
-
-static void put_rule(struct worker *w, struct msg_audit *r, const struct image_rule *rule)
-{
-	r->policy_sha256 = v_str(w->policy_digest);
-	r->policy_mode = v_str(mode_name(w));
+	r->policy_sha256 = v_str(g->digest);
+	r->policy_mode = v_str(mode_name(g));
 	if (!rule)
 		return;
-	r->rule = v_str(policy_text(&w->policy, rule->name));
-	r->rule_file = v_str(policy_text(&w->policy, rule->file));
+	r->rule = v_str(policy_text(&g->policy, rule->name));
+	r->rule_file = v_str(policy_text(&g->policy, rule->file));
 	if (rule->line)
 		r->rule_line = V_U64(rule->line);
 }
@@ -63,29 +57,17 @@ static const char *decision_name(const struct verdict *v)
 	return v->policy.complained ? "complain" : "allow";
 }
 
-/* The names of CAPS, and whether programs can be run. */
-static void put_privileges(char *out, size_t size, uint64_t caps, bool spawner)
-{
-	size_t n = 0;
-
-	for (unsigned int cap = 0; caps >> cap && cap < 63; cap++)
-		if (caps >> cap & 1)
-			n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "",
-					      sandbox_cap_name(cap));
-	snprintf(out + n, size - n, "%s%s", n ? " " : "",
-		 spawner ? "spawner" : "no-spawner");
-}
-
 static void record_policy(struct worker *w)
 {
-	const char *why = policy_text(&w->policy, w->policy.head->locked_down);
-	struct msg_audit r = {.policy_base = v_str(policy_base(&w->policy))};
+	const struct policy *p = &w->gen->policy;
+	const char *why = policy_text(p, p->head->locked_down);
+	struct msg_audit r = {.policy_base = v_str(policy_base(p))};
 
-	put_rule(w, &r, NULL);
+	put_rule(&r, w->gen, NULL);
 	if (!*why) {
 		audit_write(&w->audit, EVENT_POLICY_LOAD, AUDIT_HOW(OWN, KEEP), &r,
-			    "The policy is loaded: base %s, mode %s",
-			    policy_base(&w->policy), mode_name(w));
+			    "The policy is loaded: base %s, mode %s", policy_base(p),
+			    mode_name(w->gen));
 		return;
 	}
 	r.detail = v_str(why);
@@ -95,21 +77,43 @@ static void record_policy(struct worker *w)
 		    "Only session commands are answered until the policy is mended");
 }
 
-void record_start(struct worker *w, uint64_t caps, bool spawner)
+void record_start(struct worker *w)
 {
+	const char *base = policy_base(&w->gen->policy);
 	char privileges[1024];
 	struct msg_audit r = {0};
 
-	hex(w->policy.sha256, SHA256_LEN, w->policy_digest);
-	put_privileges(privileges, sizeof(privileges), caps, spawner);
-	put_rule(w, &r, NULL);
+	needs_text(&w->held, privileges, sizeof(privileges));
+	put_rule(&r, w->gen, NULL);
 	r.version = v_str(POSTERN_VERSION);
-	r.policy_base = v_str(policy_base(&w->policy));
+	r.policy_base = v_str(base);
 	r.privileges = v_str(privileges);
 	audit_write(&w->audit, EVENT_START, AUDIT_HOW(OWN, KEEP), &r,
-		    "Postern %s is ready, policy %s", POSTERN_VERSION,
-		    policy_base(&w->policy));
+		    "Postern %s is ready, policy %s", POSTERN_VERSION, base);
 	record_policy(w);
+}
+
+void record_reload(struct worker *w, const char *result)
+{
+	const char *base = policy_base(&w->gen->policy);
+	struct msg_audit r = {.policy_base = v_str(base), .result = v_str(result)};
+
+	put_rule(&r, w->gen, NULL);
+	audit_write(&w->audit, EVENT_RELOAD, AUDIT_HOW(OWN, KEEP), &r,
+		    "The policy was read again, %s: base %s, mode %s", result, base,
+		    mode_name(w->gen));
+}
+
+void record_reload_refused(struct worker *w, const char *why)
+{
+	struct msg_audit r = {
+		.policy_base = v_str(policy_base(&w->gen->policy)),
+		.detail = v_str(why),
+	};
+
+	put_rule(&r, w->gen, NULL);
+	audit_write(&w->audit, EVENT_POLICY_REFUSED, AUDIT_HOW(OWN, KEEP), &r,
+		    "Another policy is refused, the one in force stays: %s", why);
 }
 
 void record_stop(struct worker *w, const char *why)
@@ -153,9 +157,10 @@ static void put_file(struct msg_audit *r, const struct asked *q)
 }
 
 /* A change that is allowed leaves its record, or is not done; a thaw is done anyway. */
-static struct audit_how how_of(const struct worker *w, const struct op *op,
-			       const struct verdict *v)
+static struct audit_how how_of(const struct asked *q, const struct verdict *v)
 {
+	const struct op *op = q->op;
+
 	if (!v->allowed)
 		return AUDIT_HOW(DENIED, KEEP);
 	if (!(op->flags & OPF_MUTATES))
@@ -163,8 +168,8 @@ static struct audit_how how_of(const struct worker *w, const struct op *op,
 	/* Of thaws there may be many, and none is refused. */
 	if (op->flags & OPF_FROZEN_OK)
 		return AUDIT_HOW(ACT, SPARE);
-	return w->policy.head->audit_required ? AUDIT_HOW(ACT, NOW)
-					      : AUDIT_HOW(ACT, OFFER);
+	return q->gen->policy.head->audit_required ? AUDIT_HOW(ACT, NOW)
+						   : AUDIT_HOW(ACT, OFFER);
 }
 
 int record_decision(struct worker *w, const struct asked *q, const struct verdict *v,
@@ -172,7 +177,8 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 		    uint64_t serial)
 {
 	uint8_t text[AUDIT_ARGS_MAX];
-	const struct image_rule *rule = policy_rule(&w->policy, &v->policy);
+	const struct policy *p = &q->gen->policy;
+	const struct image_rule *rule = policy_rule(p, &v->policy);
 	struct msg_audit r = {
 		.request = V_U64(serial),
 		.session = V_U64(head->session.v),
@@ -184,16 +190,16 @@ int record_decision(struct worker *w, const struct asked *q, const struct verdic
 
 	put_args(&r, q->op, args, text);
 	put_file(&r, q);
-	put_rule(w, &r, rule);
+	put_rule(&r, q->gen, rule);
 	if (v->skew)
 		r.skew = V_BOOL(true);
-	return audit_write(&w->audit, EVENT_DECISION, how_of(w, q->op, v), &r,
+	return audit_write(&w->audit, EVENT_DECISION, how_of(q, v), &r,
 			   "%s %s (%s, rule %s)",
 			   !v->allowed ? "Refused"
 			   : v->error  ? "Failed"
 				       : "Allowed",
 			   q->op->name, reason_name(v->reason),
-			   rule ? policy_text(&w->policy, rule->name) : "none");
+			   rule ? policy_text(p, rule->name) : "none");
 }
 
 void record_refused(struct worker *w, const struct asked *q, const struct verdict *v,
@@ -233,9 +239,9 @@ int record_repeats(struct worker *w, const struct repeat *n)
 	};
 
 	put_args(&r, op, n->pressed ? NULL : &args, text);
-	/* Not of an earlier worker, whose policy may have been another. */
-	if (n->until_ms)
-		put_rule(w, &r, policy_rule(&w->policy, &v.policy));
+	/* Not of a policy that is no more. */
+	if (n->generation == w->gen->number)
+		put_rule(&r, w->gen, policy_rule(&w->gen->policy, &v.policy));
 	snprintf(detail, sizeof(detail), "%llu of %llu failed",
 		 (unsigned long long)n->failed, (unsigned long long)n->count);
 	if (n->failed)
@@ -340,7 +346,7 @@ void record_exec_start(struct worker *w, const struct request *rq,
 		.session = V_U64(rq->session),
 		.exec_path = cut(spawn->path, OPENED_MAX),
 		.exec_argv = argv_text(&spawn->argv, text, sizeof(text)),
-		.exec_name = v_str(program_name(&w->policy, rq->rule)),
+		.exec_name = v_str(program_name(&rq->gen->policy, rq->rule)),
 		.exec_user = spawn->user.set ? bounded(spawn->user) : v_str("root"),
 		.exec_pid = V_INT(got->pid.v),
 		.exec_unit = cut(got->unit, REQUESTED_MAX),

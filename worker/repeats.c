@@ -36,6 +36,7 @@ static bool key_of(struct repeat *key, const struct asked *q, const struct verdi
 {
 	*key = (struct repeat){
 		.op = q->number,
+		.generation = q->gen->number,
 		.reason = v->reason,
 		.rule = v->policy.rule,
 		.allowed = v->allowed,
@@ -58,8 +59,9 @@ static bool key_of(struct repeat *key, const struct asked *q, const struct verdi
 static bool is_equal(const struct repeat *a, const struct repeat *b)
 {
 	return a->op == b->op && a->reason == b->reason && a->rule == b->rule &&
-	       a->allowed == b->allowed && a->complained == b->complained &&
-	       a->n_args == b->n_args && memcmp(a->args, b->args, a->n_args) == 0;
+	       a->generation == b->generation && a->allowed == b->allowed &&
+	       a->complained == b->complained && a->n_args == b->n_args &&
+	       memcmp(a->args, b->args, a->n_args) == 0;
 }
 
 /* That of KEY; or a slot for it, which is free; or NULL. */
@@ -91,7 +93,7 @@ static void tell(struct worker *w, struct repeat *r)
 
 static uint64_t interval_ms(const struct worker *w)
 {
-	return w->policy.head->audit_interval_ms;
+	return w->gen->policy.head->audit_interval_ms;
 }
 
 /* A record would only wait, in the room that is little. */
@@ -159,6 +161,17 @@ void repeats_tell(struct worker *w)
 	}
 }
 
+void repeats_close(struct worker *w)
+{
+	repeats_tell(w);
+	for (size_t i = 0; i < REPEATS_MAX; i++) {
+		struct repeat *r = &w->state->repeats[i];
+
+		if (!r->under_way && !r->count)
+			r->op = OP_NONE;
+	}
+}
+
 /* ---- counting ---- */
 
 struct repeat *repeat_of(struct worker *w, const struct asked *q, const struct verdict *v,
@@ -203,7 +216,7 @@ int repeats_init(struct worker *w)
 		r->count += r->under_way;
 		r->failed += r->under_way;
 		r->under_way = 0;
-		r->rule = -1; /* of a policy that may have been another */
+		r->generation = 0; /* of a policy that may have been another */
 		r->until_ms = 0;
 	}
 	if (timer_init(&w->loop, &w->repeats, intervals) < 0)

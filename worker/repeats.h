@@ -33,4 +33,7 @@ void repeat_ended(struct repeat *r, bool well);
 /* Nothing is frozen any more, or we end: tell all counts. */
 void repeats_tell(struct worker *w);
 
+/* The same; and what comes is by another policy, and equal to nothing so far. */
+void repeats_close(struct worker *w);
+
 #endif

@@ -29,19 +29,19 @@ static uint64_t limit_ms(uint32_t op)
 }
 
 /* The row's limit, or the policy's if that is less. */
-static uint64_t limit_of(const struct worker *w, uint32_t op,
+static uint64_t limit_of(const struct generation *g, uint32_t op,
 			 const struct policy_answer *a)
 {
 	uint64_t ms = limit_ms(op), tighter;
 
-	if (policy_limit(&w->policy, a, KEY_TIME_LIMIT, &tighter) && tighter < ms)
+	if (policy_limit(&g->policy, a, KEY_TIME_LIMIT, &tighter) && tighter < ms)
 		ms = tighter;
 	return ms;
 }
 
 /* Fill a free slot of those from FROM up to TO. */
-static struct request *begin(struct worker *w, size_t from, size_t to, uint32_t number,
-			     const struct policy_answer *a)
+static struct request *begin(struct worker *w, size_t from, size_t to,
+			     const struct asked *q, const struct policy_answer *a)
 {
 	for (size_t i = from; i < to; i++) {
 		struct request *rq = &w->requests[i];
@@ -49,10 +49,11 @@ static struct request *begin(struct worker *w, size_t from, size_t to, uint32_t 
 		if (rq->serial)
 			continue;
 		*rq = (struct request){
-			.op = number,
+			.op = q->number,
+			.gen = generation_use(q->gen),
 			.began_usec = now_usec(),
 			.bulk_fd = -1,
-			.limit_ms = limit_of(w, number, a),
+			.limit_ms = limit_of(q->gen, q->number, a),
 		};
 		rq->deadline_ms = now_ms() + rq->limit_ms;
 		return rq;
@@ -60,22 +61,23 @@ static struct request *begin(struct worker *w, size_t from, size_t to, uint32_t 
 	return NULL;
 }
 
-struct request *request_begin(struct worker *w, uint32_t number,
+struct request *request_begin(struct worker *w, const struct asked *q,
 			      const struct policy_answer *a)
 {
 	/* Thaw and status are never too many. */
-	bool spare = op_by_number(number)->flags & OPF_FROZEN_OK;
+	bool spare = op_by_number(q->number)->flags & OPF_FROZEN_OK;
 	size_t slots = spare ? REQUESTS_MAX + REQUESTS_SPARE : REQUESTS_MAX;
 
-	return begin(w, 0, slots, number, a);
+	return begin(w, 0, slots, q, a);
 }
 
 struct request *request_own(struct worker *w)
 {
 	const struct policy_answer nobodys = {.rule = -1};
+	const struct asked thaw = {.gen = w->gen, .number = OP_fsfreeze_thaw};
 	/* It is the only one: its slot is free, as one drives the freeze at a time. */
 	struct request *rq = begin(w, REQUESTS_MAX + REQUESTS_SPARE,
-				   ARRAY_SIZE(w->requests), OP_fsfreeze_thaw, &nobodys);
+				   ARRAY_SIZE(w->requests), &thaw, &nobodys);
 
 	rq->serial = ++w->last_serial;
 	rq->own = rq->abandoned = true;
@@ -96,6 +98,7 @@ void request_drop(struct request *rq)
 {
 	wbuf_free(&rq->question);
 	close_p(&rq->bulk_fd);
+	generation_drop(&rq->gen);
 	*rq = (struct request){.bulk_fd = -1};
 }
 
@@ -312,6 +315,26 @@ void requests_orphan(struct worker *w)
 		w->requests[i].id = 0;
 		abandon(w, &w->requests[i]);
 	}
+}
+
+/* What is left to do of it would be new by an old policy. */
+static void revoke_one(struct worker *w, struct request *rq)
+{
+	struct err e;
+
+	err_set(&e, ERR_GENERIC, "%s: the policy was replaced",
+		op_by_number(rq->op)->name);
+	if (rq->undecided)
+		gate_revoke(w, rq);
+	else if (rq->op == OP_file_open || rq->op == OP_exec)
+		request_fail(w, rq, &e);
+}
+
+void requests_revoke(struct worker *w)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++)
+		if (w->requests[i].serial && w->requests[i].gen != w->gen)
+			revoke_one(w, &w->requests[i]);
 }
 
 void requests_stop(struct worker *w)

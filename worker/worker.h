@@ -15,9 +15,14 @@
 #include "ipc/state.h"
 #include "ipc/sys.h"
 #include "policy/policy.h"
+#include "sandbox/needs.h"
 #include "worker/audit.h"
+#include "worker/control.h"
 #include "worker/fork.h"
 #include "worker/freeze/freeze.h"
+#include "worker/generation.h"
+#include "worker/reader.h"
+#include "worker/reload.h"
 #include "worker/sink.h"
 
 /* Operations under way at the same time, abandoned ones included. */
@@ -71,6 +76,7 @@ struct request {
 	uint32_t id;     /* the frontend's number; meaningless once abandoned */
 	uint32_t op;
 	uint64_t session;
+	struct generation *gen; /* the policy that it stands on; used */
 	uint64_t began_usec;
 	uint64_t
 		limit_ms; /* from begin to deadline: the row's, or the policy's if less */
@@ -128,13 +134,14 @@ struct worker {
 	bool init_by_signal; /* init goes down by a signal, so that no program is needed
 			      */
 
-	struct policy policy;
-	int policy_fd; /* sealed memfd of the image */
-	uint32_t policy_size;
-	char policy_digest[2 * SHA256_LEN + 1];
-	uint32_t generation;
+	struct generation *gen; /* the policy in force */
+	struct reader reader;
+	struct reload reload;
+	struct needs held; /* what was kept at the seal */
+	bool landlock;     /* the kernel has it */
 
-	uint64_t used_usec[IMAGE_RULES_MAX]; /* by rule: its rate is used up to then */
+	struct source control; /* where posternctl connects; fd -1: nowhere */
+	struct control controls[CONTROL_MAX];
 
 	struct sink sink;
 	struct audit audit;
@@ -167,6 +174,8 @@ struct worker {
 
 /* One line for people on descriptor 2, by the sink. */
 void worker_log(struct worker *w, const char *fmt, ...) PRINTF(2, 3);
+/* Each line of LEN bytes of TEXT of our own. */
+void worker_log_lines(struct worker *w, const void *text, size_t len);
 /* A line that another process wants to be logged: bounded, escaped, tagged. */
 void worker_log_for(struct worker *w, const char *process, const struct frame *f);
 
@@ -183,10 +192,14 @@ int gate_request(struct worker *w, struct frame *f);
 
 /* The typed request as gate and decision see it. */
 struct asked {
+	struct generation *gen; /* the policy that is asked */
 	uint32_t number;
 	const struct op *op;
 	const void *args; /* NULL with FRAME_BAD_ARGS */
 	uint16_t flags;
+	bool stale; /* the frontend's mark is by a policy in force no more: it says
+		     * nothing
+		     */
 	const struct policy_object *object; /* NULL: not looked for yet */
 };
 
@@ -202,6 +215,9 @@ struct verdict {
 
 /* State, then policy on the typed request, then what this build can do. No effect. */
 void gate_decide(const struct worker *w, const struct asked *q, struct verdict *v);
+
+/* RQ, which is not decided in the end, is refused: its policy is in force no more. */
+void gate_revoke(struct worker *w, struct request *rq);
 
 /*
  * Decide again on RQ, by the object that it is about, and record that. ERRNUM: why that
@@ -220,12 +236,12 @@ int gate_kept(struct worker *w, const struct request *rq, struct asked *q);
 /* ---- rate.c ---- */
 
 /* Does every rule of the decision still allow one now (monotonic)? Then it is taken. */
-bool rate_take(struct worker *w, const struct policy_answer *a, uint64_t now_usec);
+bool rate_take(struct generation *g, const struct policy_answer *a, uint64_t now_usec);
 
 /* ---- requests.c ---- */
 
 /* A free slot, filled; NULL if there are too many under way. */
-struct request *request_begin(struct worker *w, uint32_t number,
+struct request *request_begin(struct worker *w, const struct asked *q,
 			      const struct policy_answer *a);
 
 /* A slot for what nobody asked for: its replies and its end are for nobody. */
@@ -269,6 +285,8 @@ void request_part_drop(struct worker *w, struct request *rq);
 void request_abandon(struct worker *w, uint32_t id);
 /* The frontend is gone, and with it whoever waited. */
 void requests_orphan(struct worker *w);
+/* What would open a file or start a program by another policy than that in force. */
+void requests_revoke(struct worker *w);
 /* We end: no op child may stay behind without anybody who knows of it. */
 void requests_stop(struct worker *w);
 
@@ -319,6 +337,8 @@ void handle_opened(struct worker *w, struct request *rq);
 void handle_replied(struct worker *w, struct request *rq, const struct frame *f);
 /* The file that child C is, is no more. HOW: as the record says it. */
 void handle_gone(struct op_child *c, const char *how);
+/* The policy is another, by which none may stay open. */
+void handles_revoke(struct worker *w);
 /* We end, and with us all files. */
 void handles_stop(struct worker *w);
 
@@ -336,7 +356,13 @@ void program_tell(struct worker *w, uint16_t type, int64_t pid);
 /* RQ's program was looked for: LEN bytes of msg_found at P; none: that failed. */
 void program_found(struct worker *w, struct request *rq, const uint8_t *p, size_t len);
 /* Are there as many programs as there may be? */
-bool program_full(const struct worker *w, const struct policy_answer *a);
+bool program_full(const struct worker *w, const struct asked *q,
+		  const struct policy_answer *a);
+uint64_t programs_running(const struct worker *w);
+/* The policy in force is another than LAST; the rules of both go by their names. */
+void programs_follow(struct worker *w, const struct generation *last);
+/* By which none may go on running. */
+void programs_revoke(struct worker *w);
 /* A frame of the spawner. 0, or -1: it broke the rules. */
 int program_frame(struct worker *w, struct frame *f);
 /* A new spawner is there: it gets what waits. */
@@ -354,10 +380,16 @@ int inspector_lost(struct worker *w, const char *why);
 /* The same for the spawner. */
 int spawner_lost(struct worker *w, const char *why);
 
+/* The policy in force, to the frontend if there is one; to P. */
+void launch_policy(struct worker *w);
+void launch_send_policy(struct worker *w, struct peer *p);
+
 /* ---- records.c ---- */
 
-/* CAPS: a set of capabilities that are kept; SPAWNER: programs can be run. */
-void record_start(struct worker *w, uint64_t caps, bool spawner);
+void record_start(struct worker *w);
+/* Another policy is in force, or (RESULT says) the same. */
+void record_reload(struct worker *w, const char *result);
+void record_reload_refused(struct worker *w, const char *why);
 void record_stop(struct worker *w, const char *why);
 /* ARGS: what is left to decode after the head, or NULL. */
 struct msg_request_head;

@@ -400,7 +400,7 @@ class Worker:
         return peer
 
     def busy(self):
-        """Pids of op children: all children but the writer of the records."""
+        """Pids of op children: all children but the reader of the policy and the writer."""
         return [p for p in children(self.pid) if p not in self.writer]
 
     # -- records

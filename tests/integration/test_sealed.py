@@ -16,7 +16,7 @@ import subprocess
 import guard
 import programs
 import tap
-from agent import (Agent, build_dir, children, comm, descendants, helper, status,
+from agent import (Agent, build_dir, children, comm, crew, descendants, helper, status,
                    wait_until)
 
 IS_ROOT = os.geteuid() == 0
@@ -29,11 +29,11 @@ KILLED = -signal.SIGSYS
 INFO = '[policy]\nbase = none\n[rule "info"]\neffect = allow\ncommand = @info\n'
 
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-SEALED = ("worker", "writer", "inspector", "frontend")
+SEALED = ("worker", "reader", "writer", "inspector", "frontend")
 
 
 class Family:
-    """The processes of an agent by name; the audit writer is the worker's first child.
+    """The processes of an agent by name; the worker's children are the reader and the writer.
     Each has done something for CLIENT, or one of our own, and so is sealed."""
 
     def __init__(self, agent, client=None):
@@ -43,7 +43,8 @@ class Family:
         agent.wait_record(lambda r: r["POSTERN_EVENT"] == "complete")
         worker = agent.child("worker")
         self.pids = {"supervisor": agent.pid, "worker": worker,
-                     "writer": wait_until(lambda: children(worker), "the writer")[0],
+                     "reader": children(worker)[0],
+                     "writer": wait_until(lambda: crew(worker), "the writer")[0],
                      "inspector": agent.child("inspector"),
                      "frontend": agent.child("frontend")}
 
@@ -103,15 +104,16 @@ def test_everything_runs():
         Family(a)
         names = sorted(comm(p) for p in [a.pid] + descendants(a.pid))
         assert names == ["postern", "postern-fronten", "postern-inspect",
-                         "postern-worker", "postern-worker"], names
+                         "postern-worker", "postern-worker", "postern-worker"], names
 
 
 def test_users_and_groups():
     with Agent() as a:
         family = Family(a)
-        uids = {"worker": os.geteuid(), "writer": os.geteuid(), "frontend": a.uids[0],
+        uids = {"worker": os.geteuid(), "writer": os.geteuid(), "reader": os.geteuid(),
+                "frontend": a.uids[0],
                 "inspector": a.uids[1]}
-        gids = {**uids, "worker": os.getegid(), "writer": os.getegid()}
+        gids = {**uids, "worker": os.getegid(), "writer": os.getegid(), "reader": os.getegid()}
         if not IS_ROOT:
             gids = dict.fromkeys(uids, os.getegid())
         for name, uid in uids.items():
@@ -159,6 +161,7 @@ def test_the_worker_keeps_what_its_policy_can_need():
         one = CAPS_HELD
         assert family.caps("worker") == [0, one, one, one, 0], family.caps("worker")
         assert family.caps("writer") == [0, 0, 0, one, 0], family.caps("writer")
+        assert not any(family.caps("reader")), family.caps("reader")
         for name in ("frontend", "inspector"):
             assert not any(family.caps(name)), name
 
@@ -166,7 +169,7 @@ def test_the_worker_keeps_what_its_policy_can_need():
 def test_sealed():
     with Agent() as a:
         family = Family(a)
-        filters = {"worker": 1, "writer": 2, "inspector": 1, "frontend": 1}
+        filters = {"worker": 1, "reader": 1, "writer": 2, "inspector": 1, "frontend": 1}
         for name in SEALED:
             st = family.status(name)
             assert st["NoNewPrivs"] == "1", name
@@ -181,7 +184,7 @@ def test_op_child():
     with Agent(profile="legacy", testops=True) as a, a.client() as c:
         family = Family(a, c)
         c.send(b'{"execute":"test-sleep","arguments":{"ms":1000}}')
-        before = {family.pids["writer"]}
+        before = {family.pids["reader"], family.pids["writer"]}
         child = wait_until(lambda: set(children(family.pids["worker"])) - before,
                            "the op child").pop()
         wait_until(lambda: guard.filters(status(child)) == 2, "its filter")
@@ -240,16 +243,26 @@ TABLE = {
         3: "seqpacket",  # supervisor
         4: "audit",
         5: "/",  # what the paths of op children start from
-        6: "anon_inode:[eventpoll]",
-        7: "anon_inode:[timerfd]",  # deadlines
-        8: "anon_inode:[timerfd]",  # next writer
-        9: "anon_inode:[timerfd]",  # next thawer
-        10: "/memfd:postern-policy",
-        11: "anon_inode:[timerfd]",  # counts of equal reads
-        12: "seqpacket",  # writer
-        13: "seqpacket",  # inspector
-        14: "anon_inode:[pidfd]",  # writer
-        15: "seqpacket",  # frontend
+        6: "listener",  # posternctl
+        7: "anon_inode:[timerfd]",  # counts of equal reads
+        8: "anon_inode:[eventpoll]",
+        9: "anon_inode:[timerfd]",  # deadlines
+        10: "anon_inode:[timerfd]",  # next writer
+        11: "anon_inode:[timerfd]",  # next thawer
+        12: "anon_inode:[timerfd]",  # a policy that is read too slowly
+        13: "/memfd:postern-policy",
+        14: "seqpacket",  # reader
+        15: "seqpacket",  # writer
+        16: "anon_inode:[pidfd]",  # reader
+        17: "seqpacket",  # inspector
+        18: "anon_inode:[pidfd]",  # writer
+        19: "seqpacket",  # frontend
+    },
+    "reader": {
+        **NULL,
+        3: "seqpacket",  # worker
+        4: "policy root",
+        5: "/memfd:postern-kept",
     },
     "writer": {
         **NULL, 2: "stderr",
@@ -263,13 +276,15 @@ TABLE = {
         7: "frontend's program",
         8: "pidfile",
         9: "/memfd:postern-state",
-        10: "anon_inode:[eventpoll]",
-        **{n: "anon_inode:[timerfd]" for n in range(11, 17)},  # stop, log, one per child
-        17: "anon_inode:[signalfd]",
-        18: "seqpacket", 20: "anon_inode:[pidfd]",  # worker
-        19: "seqpacket", 22: "anon_inode:[pidfd]",  # inspector
-        21: "listener",
-        23: "seqpacket", 25: "anon_inode:[pidfd]",  # frontend
+        10: "listener",  # posternctl, for the worker
+        11: "/memfd:postern-kept",
+        12: "anon_inode:[eventpoll]",
+        **{n: "anon_inode:[timerfd]" for n in range(13, 19)},  # stop, log, one per child
+        19: "anon_inode:[signalfd]",
+        20: "seqpacket", 22: "anon_inode:[pidfd]",  # worker
+        21: "seqpacket", 24: "anon_inode:[pidfd]",  # inspector
+        23: "listener",
+        25: "seqpacket", 27: "anon_inode:[pidfd]",  # frontend
     },
 }
 
@@ -280,7 +295,8 @@ def check_descriptors(name):
     with programs.agent(INFO) as a, a.client() as c:
         family = Family(a, c)
         names = {a.stderr_path: "stderr", a.audit_path: "audit",
-                 os.path.join(a.dir, "postern.pid"): "pidfile"}
+                 os.path.join(a.dir, "postern.pid"): "pidfile",
+                 os.path.join(a.dir, "root"): "policy root"}
         for program in ("frontend", "inspector", "spawner", "worker"):
             path = os.path.realpath(os.path.join(build_dir(), f"postern-{program}"))
             names[path] = f"{program}'s program"

@@ -172,7 +172,8 @@ def test_descriptors_of_each_program():
         s.play(pass_fds=(extra, high))
         pids = s.running()
         want = {"worker": {**null, 2: s.stderr_path, 3: "socket", 4: s.audit,
-                           5: "/memfd:postern-state (deleted)"},
+                           5: "/memfd:postern-state (deleted)", 6: "socket",
+                           7: "/memfd:postern-kept (deleted)"},
                 "frontend": {**null, 3: "socket", 4: "socket"},
                 "inspector": {**null, 3: "socket"}}
         wait_until(lambda: sum("got" in event for _, _, event in s.log()) == 2, "sockets")
@@ -180,7 +181,7 @@ def test_descriptors_of_each_program():
             got = descriptors(pid)
             # The fake's own folder, and in the worker what it was handed.
             own = {n for n, target in got.items()
-                   if target == s.ctl or (name == "worker" and n > 4 and target == "socket")}
+                   if target == s.ctl or (name == "worker" and n > 7 and target == "socket")}
             assert len(own) == (3 if name == "worker" else 1), (name, got)
             got = {n: target for n, target in got.items() if n not in own}
             assert got == want[name], (name, got)

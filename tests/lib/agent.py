@@ -115,6 +115,12 @@ def children(pid):
         return []
 
 
+def crew(worker):
+    """Children of the worker but the first, which reads the policy: the writer of the records,
+    then op children."""
+    return children(worker)[1:]
+
+
 def descendants(pid):
     """All pids below PID, parents first."""
     found = children(pid)

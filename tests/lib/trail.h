@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/generation.h"
 #include "tests/lib/policy.h"
 #include "worker/repeats.h"
 #include "worker/worker.h"
@@ -44,8 +45,8 @@ static inline int trail_open(struct trail *t, const char *policy)
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	w->state = calloc(1, sizeof(*w->state));
 	w->freeze.record = &w->state->freeze;
-	w->policy_fd = -1;
-	policy_of_text(&w->policy, &t->image, policy);
+	w->gen = generation_blank();
+	policy_of_text(&w->gen->policy, &t->image, policy);
 	/* The descriptor is for a writer, which is never started. */
 	if (!w->arena.p || !w->state || loop_init(&w->loop) < 0 ||
 	    sink_init(&w->sink, &w->loop, STDERR_FILENO, false, &w->state->held) < 0 ||
@@ -55,7 +56,6 @@ static inline int trail_open(struct trail *t, const char *policy)
 	w->sink.writer.fd = pair[0];
 	strcpy(w->audit.boot_id, "b");
 	strcpy(w->audit.instance, "i");
-	strcpy(w->policy_digest, "d16e57");
 	return 0;
 }
 
@@ -72,6 +72,7 @@ static inline void trail_close(struct trail *t)
 	timer_done(&w->loop, &w->limit);
 	timer_done(&w->loop, &w->repeats);
 	loop_done(&w->loop);
+	generation_drop(&w->gen);
 	wbuf_free(&t->image);
 	free(w->arena.p);
 	free(w->state);

@@ -240,6 +240,7 @@ static void longest_records_fit(void **state)
 	const struct policy_object object = {.path = path, .exists = true};
 	const struct msg_file_open open = {.path = path, .mode = path};
 	const struct asked q = {
+		.gen = f->w->gen,
 		.number = OP_file_open,
 		.op = op_by_number(OP_file_open),
 		.args = &open,
@@ -293,7 +294,7 @@ static void instance_is_drawn(void **state)
 static const char *decision(struct fixture *f, uint32_t number, const void *args,
 			    struct verdict *v)
 {
-	struct asked q = {.number = number, .op = op_by_number(number)};
+	struct asked q = {.gen = f->w->gen, .number = number, .op = op_by_number(number)};
 	const struct msg_request_head head = {
 		.session = V_U64(3),
 		.client_id = v_str("\"id\n\""),
@@ -348,7 +349,7 @@ static void allowed_by_a_profile(void **state)
 	struct verdict v = {.allowed = true, .reason = REASON_RULE};
 	const char *line;
 
-	policy_decide(&f->w->policy, &(struct policy_question){.op = OP_get_osinfo},
+	policy_decide(&f->w->gen->policy, &(struct policy_question){.op = OP_get_osinfo},
 		      &v.policy);
 	line = decision(f, OP_get_osinfo, "", &v);
 
@@ -402,7 +403,8 @@ static void many_arguments_are_cut(void **state)
 static void no_arguments(void **state)
 {
 	struct fixture *f = *state;
-	struct asked q = {.number = OP_exec, .op = op_by_number(OP_exec)};
+	struct asked q = {
+		.gen = f->w->gen, .number = OP_exec, .op = op_by_number(OP_exec)};
 	const struct msg_request_head head = {.session = V_U64(1)};
 	struct verdict v = {.reason = REASON_ARGUMENTS};
 	const char *line;
@@ -700,7 +702,7 @@ static void many_mounts_in_a_record(void **state)
 
 static void refuse_frozen(struct fixture *f, uint32_t number)
 {
-	struct asked q = {.number = number, .op = op_by_number(number)};
+	struct asked q = {.gen = f->w->gen, .number = number, .op = op_by_number(number)};
 	const struct msg_request_head head = {.session = V_U64(1)};
 	struct verdict v = {.reason = REASON_FROZEN, .policy.rule = -1};
 

@@ -29,13 +29,17 @@ static int setup(void **state)
 
 	f->w = calloc(1, sizeof(*f->w));
 	*state = f;
-	return f->w ? 0 : -1;
+	if (!f->w)
+		return -1;
+	f->w->gen = generation_blank();
+	return 0;
 }
 
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	generation_drop(&f->w->gen);
 	wbuf_free(&f->image);
 	free(f->w);
 	free(f);
@@ -45,14 +49,14 @@ static int teardown(void **state)
 /* A policy of one rule; without EFFECT of none. */
 static void set_policy(struct fixture *f, enum policy_effect effect, uint64_t ops)
 {
-	policy_of_ops(&f->w->policy, &f->image, effect, ops);
+	policy_of_ops(&f->w->gen->policy, &f->image, effect, ops);
 }
 
 static const char *rule_of(const struct fixture *f, const struct verdict *v)
 {
-	const struct image_rule *rule = policy_rule(&f->w->policy, &v->policy);
+	const struct image_rule *rule = policy_rule(&f->w->gen->policy, &v->policy);
 
-	return rule ? policy_text(&f->w->policy, rule->name) : NULL;
+	return rule ? policy_text(&f->w->gen->policy, rule->name) : NULL;
 }
 
 static struct verdict decide_row(struct fixture *f, uint32_t number, const struct op *op,
@@ -60,6 +64,7 @@ static struct verdict decide_row(struct fixture *f, uint32_t number, const struc
 {
 	static const uint64_t args[64]; /* of any command: nothing is set */
 	struct asked q = {
+		.gen = f->w->gen,
 		.number = number,
 		.op = op,
 		.args = flags & FRAME_BAD_ARGS ? NULL : args,

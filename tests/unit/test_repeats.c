@@ -230,7 +230,7 @@ static void frontend_open(struct fixture *f)
 	f->notes = pair[1];
 	s->channel.link.fd = -1;
 	s->channel.out = wbuf_growing(OUT_MAX);
-	s->policy = f->w->policy;
+	s->policy = f->w->gen->policy;
 	s->generation = 1;
 	f->frontend = s;
 	session_begin(s);
@@ -443,7 +443,8 @@ static void one_that_takes_long(void **state)
 static struct repeat *decide(struct fixture *f, uint32_t number, const void *args,
 			     struct verdict v)
 {
-	const struct asked q = {.number = number, .op = op_by_number(number)};
+	const struct asked q = {
+		.gen = f->w->gen, .number = number, .op = op_by_number(number)};
 	const struct msg_request_head head = {.session = V_U64(f->session)};
 	struct rbuf r;
 
@@ -505,7 +506,7 @@ static void what_is_never_counted(void **state)
 {
 	struct fixture *f = *state;
 	struct verdict skew = allow;
-	struct asked q = {.number = POLL, .op = op_by_number(POLL)};
+	struct asked q = {.gen = f->w->gen, .number = POLL, .op = op_by_number(POLL)};
 	const struct policy_object object = {0};
 	static const uint8_t bytes[REPEAT_ARGS_MAX + 1];
 	struct rbuf args = rbuf_of(bytes, REPEAT_ARGS_MAX);
@@ -536,7 +537,8 @@ static void which_commands(void **state)
 	const struct rbuf args = rbuf_of("", 0);
 
 	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n)) {
-		const struct asked q = {.number = n, .op = op_by_number(n)};
+		const struct asked q = {
+			.gen = f->w->gen, .number = n, .op = op_by_number(n)};
 		bool counted;
 
 		memset(f->w->state->repeats, 0, sizeof(f->w->state->repeats));
@@ -656,7 +658,7 @@ static void while_nothing_is_taken(void **state)
 	struct fixture *f = *state;
 	int writer;
 
-	policy_of_text(&f->w->policy, &f->trail.image, required);
+	policy_of_text(&f->w->gen->policy, &f->trail.image, required);
 	writer = trail_away(&f->trail);
 	for (int i = 0; i < 150; i++) {
 		close_file(f);

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "ipc/note.h"
+#include "tests/lib/generation.h"
 #include "tests/lib/policy.h"
 #include "worker/repeats.h"
 /* What is called when the writer is ready: a socket of the test is in its place. */
@@ -36,7 +37,7 @@ struct fixture {
 
 static void policy(struct fixture *f, const char *text)
 {
-	policy_of_text(&f->w->policy, &f->image, text);
+	policy_of_text(&f->w->gen->policy, &f->image, text);
 }
 
 static int setup(void **state)
@@ -48,6 +49,7 @@ static int setup(void **state)
 	f->theirs = -1;
 	*state = f;
 	w->state = calloc(1, sizeof(*w->state));
+	w->gen = generation_blank();
 	w->freeze.record = &w->state->freeze;
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	w->frontend.dead = w->inspector.dead = w->spawner.dead = true;
@@ -72,6 +74,7 @@ static int teardown(void **state)
 	timer_done(&w->loop, &w->repeats);
 	timer_done(&w->loop, &w->sink.retry);
 	loop_done(&w->loop);
+	generation_drop(&w->gen);
 	wbuf_free(&f->image);
 	free(w->arena.p);
 	free(w->state);
@@ -129,7 +132,8 @@ static struct request *begun(struct fixture *f, uint32_t op, const struct schema
 	const struct policy_answer a = {.rule = -1};
 	uint8_t buf[8192];
 	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
-	struct request *rq = request_begin(f->w, op, &a);
+	struct request *rq =
+		request_begin(f->w, &(struct asked){.gen = f->w->gen, .number = op}, &a);
 	struct rbuf whole;
 
 	schema_put(&body, &schema_request_head,
@@ -176,7 +180,8 @@ static void unfound_without_a_journal(void **state)
 static void required_without_a_place(void **state)
 {
 	struct fixture *f = *state;
-	const struct asked q = {.number = OP_set_time, .op = op_by_number(OP_set_time)};
+	const struct asked q = {
+		.gen = f->w->gen, .number = OP_set_time, .op = op_by_number(OP_set_time)};
 	const struct verdict v = {
 		.allowed = true, .policy = {.rule = -1}, .reason = REASON_RULE};
 	const struct msg_request_head head = {.session = V_U64(1)};
@@ -212,7 +217,8 @@ static void thaws_leave_room(void **state)
 {
 	struct fixture *f = *state;
 	struct held *h = &f->w->state->held;
-	const struct asked q = {.number = OP_fsfreeze_thaw,
+	const struct asked q = {.gen = f->w->gen,
+				.number = OP_fsfreeze_thaw,
 				.op = op_by_number(OP_fsfreeze_thaw)};
 	const struct verdict v = {
 		.allowed = true, .policy = {.rule = -1}, .reason = REASON_RULE};
@@ -222,7 +228,7 @@ static void thaws_leave_room(void **state)
 	struct tally t;
 
 	for (int i = 0; i < 3000; i++) {
-		struct request *rq = request_begin(f->w, OP_fsfreeze_thaw, &a);
+		struct request *rq = request_begin(f->w, &q, &a);
 
 		rq->serial = ++f->w->last_serial;
 		record_decision(f->w, &q, &v, &head, NULL, rq->serial);

@@ -113,14 +113,15 @@ void freeze_idle(struct worker *w)
 		else
 			answer_status(w, rq);
 	}
+	if (f->step == STEP_IDLE && !freeze_is_on(f))
+		reload_thawed(w);
 }
 
 /* ---- beginning ---- */
 
-static void rules_of(const struct worker *w, const struct policy_answer *a,
+static void rules_of(const struct policy *p, const struct policy_answer *a,
 		     struct freeze_rules *rules)
 {
-	const struct policy *p = &w->policy;
 	uint64_t hooks = 1, failure = HOOK_ABORT;
 
 	*rules = (struct freeze_rules){.hook_timeout_ms = HOOK_TIMEOUT_MS};
@@ -138,7 +139,7 @@ static void freeze_begin(struct worker *w, struct request *rq,
 	struct freeze *f = &w->freeze;
 	struct freeze_record *r = f->record;
 
-	rules_of(w, a, &f->rules);
+	rules_of(&rq->gen->policy, a, &f->rules);
 	f->rq = rq;
 	f->failed = false;
 	f->count = 0;

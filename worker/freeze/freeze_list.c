@@ -50,15 +50,17 @@ void freeze_listed(struct worker *w, const struct frame *frame)
 }
 
 /* May what is mounted there be frozen, or trimmed, by the rules? */
-static bool is_wanted(struct worker *w, uint32_t op, const struct msg_fs_found *found)
+static bool is_wanted(const struct request *rq, const struct msg_fs_found *found)
 {
 	const struct msg_freeze_list nothing = {0}; /* no rule looks at it */
 	const struct policy_object object = {.path = found->point, .fstype = found->type};
-	const struct policy_question q = {.op = op, .args = &nothing, .object = &object};
+	const struct policy_question q = {
+		.op = rq->op, .args = &nothing, .object = &object};
+	const struct policy *p = &rq->gen->policy;
 	struct policy_answer a;
 
-	policy_decide(&w->policy, &q, &a);
-	return a.allowed && !object_excluded(&w->policy, &a, &object);
+	policy_decide(p, &q, &a);
+	return a.allowed && !object_excluded(p, &a, &object);
 }
 
 bool freeze_found(struct op_child *c, const struct frame *f)
@@ -73,7 +75,7 @@ bool freeze_found(struct op_child *c, const struct frame *f)
 		return false;
 	schema_put(&body, &schema_fs_may,
 		   &(struct msg_fs_may){
-			   .wanted = V_BOOL(is_wanted(c->w, c->rq->op, &found)),
+			   .wanted = V_BOOL(is_wanted(c->rq, &found)),
 		   });
 	return frame_send(c->reply.fd, &(struct frame){
 					       .type = FRAME_GO,

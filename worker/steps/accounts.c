@@ -107,7 +107,7 @@ static int check_password(struct worker *w, struct request *rq, const struct ask
 	struct asked kept;
 
 	rq->steps->crypted = in->crypted.v;
-	if (check_text(in, policy_yes(&w->policy, a, KEY_EMPTY), e) < 0 ||
+	if (check_text(in, policy_yes(&rq->gen->policy, a, KEY_EMPTY), e) < 0 ||
 	    keep_user(rq, q, e) < 0)
 		return -1;
 	/* There are two of it: in the frame, which is wiped, and what we keep. */

@@ -35,6 +35,7 @@ static int check_shutdown(struct worker *w, struct request *rq, const struct ask
 	const struct v_str *mode = &((const struct msg_shutdown *)q->args)->mode;
 	int64_t i = POWER_DOWN;
 
+	(void)w;
 	while (mode->set && i < POWER_MODES &&
 	       (mode->len != strlen(powers[i].name) ||
 		memcmp(mode->p, powers[i].name, mode->len) != 0))
@@ -44,7 +45,7 @@ static int check_shutdown(struct worker *w, struct request *rq, const struct ask
 			       "mode is invalid (valid values are: "
 			       "halt|powerdown|reboot");
 	rq->steps->mode = i;
-	rq->steps->force = policy_yes(&w->policy, a, KEY_FORCE);
+	rq->steps->force = policy_yes(&rq->gen->policy, a, KEY_FORCE);
 	return 0;
 }
 
@@ -130,7 +131,7 @@ static int check_suspend(struct worker *w, struct request *rq, const struct aske
 			 const struct policy_answer *a, struct err *e)
 {
 	rq->steps->mode = rq->op - OP_suspend_disk;
-	rq->steps->force = policy_yes(&w->policy, a, KEY_FORCE);
+	rq->steps->force = policy_yes(&rq->gen->policy, a, KEY_FORCE);
 	if (rq->op == OP_suspend_hybrid && !w->systemd)
 		return err_set(e, ERR_NOT_FOUND,
 			       "Command %s has been disabled: it needs systemd",

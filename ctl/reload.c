@@ -1,0 +1,161 @@
+/*
+ * ctl/reload.c - posternctl reload: have a running agent read its policy again
+ *
+ * Runs in:   posternctl, as the user who calls it: root, or who runs the agent
+ * Input:     the command line; answers of the agent
+ * May touch: the control socket; standard output and error
+ * Must not:  be linked into the agent
+ */
+#include <stdio.h>
+
+#include "ctl/control.h"
+#include "ctl/ctl.h"
+#include "ctl/show.h"
+#include "ipc/jsonw.h"
+
+/* The agent gives up on the files after ten seconds. */
+#define TIMEOUT_MS 30000
+
+static int help(void)
+{
+	puts("Usage: posternctl reload [OPTIONS]\n"
+	     "\n"
+	     "Have a running agent read its policy files again, and wait for the "
+	     "outcome.\n"
+	     "The new policy is put in force as a whole or not at all. While file "
+	     "systems\n"
+	     "are frozen it waits for the thaw. SIGHUP does the same, without an "
+	     "answer.\n");
+	fputs(control_help, stdout);
+	puts("  -t, --timeout SECONDS  give up waiting then (default: 30, and without "
+	     "end\n"
+	     "                         for a thaw); the agent goes on by itself\n"
+	     "      --json             the outcome as JSON\n"
+	     "  -h, --help             this text\n"
+	     "\n"
+	     "Exit status: 0 if the policy of the files is in force now, 1 if it was\n"
+	     "refused and the old one stays, 2 if there was no answer.");
+	return ctl_flush();
+}
+
+/* What the outcome means to a person, before the reason. */
+static const char *const texts[RELOAD_OUTCOMES] = {
+	[RELOAD_NONE] = "there was no reload",
+	[RELOAD_DONE] = "the new policy is in force",
+	[RELOAD_UNCHANGED] = "the policy is in force already",
+	[RELOAD_WAITS] = "file systems are frozen: the reload waits for the thaw",
+	[RELOAD_MISTAKES] = "refused, the old policy stays",
+	[RELOAD_RESTART] = "refused, the old policy stays",
+	[RELOAD_LOCKED] = "refused, the old policy stays",
+	[RELOAD_FAILED] = "failed, the old policy stays",
+};
+
+static void put_lines(struct wbuf *w, const struct v_str *lines)
+{
+	const char *at = lines->p, *const end = at + lines->len;
+
+	wbuf_text(w, ", \"mistakes\": [");
+	for (const char *line = at; at < end; line = at) {
+		const char *feed = memchr(at, '\n', (size_t)(end - at));
+
+		wbuf_text(w, line == lines->p ? "" : ", ");
+		jsonw_str(w, line, (size_t)((feed ? feed : end) - line));
+		at = feed ? feed + 1 : end;
+	}
+	wbuf_text(w, "]");
+}
+
+static int print_json(const struct msg_controlled *m)
+{
+	CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(SHOW_MAX);
+
+	wbuf_text(&w, "{\"outcome\": ");
+	jsonw_cstr(&w, names_reload_outcome.v[m->outcome.v]);
+	if (m->detail.set) {
+		wbuf_text(&w, ", \"detail\": ");
+		jsonw_str(&w, m->detail.p, m->detail.len);
+	}
+	if (m->mistakes.set)
+		put_lines(&w, &m->mistakes);
+	wbuf_text(&w, "}\n");
+	fwrite(w.p, 1, w.len, stdout);
+	return ctl_flush();
+}
+
+/* Line feeds part mistakes; nothing else of theirs reaches a terminal. */
+static void show_lines(const struct show *s, const struct v_str *lines, struct wbuf *w)
+{
+	const char *at = lines->p, *const end = at + lines->len;
+
+	while (at < end) {
+		const char *feed = memchr(at, '\n', (size_t)(end - at));
+		const char *stop = feed ? feed : end;
+
+		show_text(s, at, (size_t)(stop - at), w);
+		wbuf_text(w, "\n");
+		at = feed ? feed + 1 : end;
+	}
+}
+
+static int print_text(const struct msg_controlled *m)
+{
+	CLEANUP(wbuf_free) struct wbuf w = wbuf_growing(SHOW_MAX);
+	const struct show s = show_for_stdout(SHOW_SHORT);
+
+	if (m->mistakes.set)
+		show_lines(&s, &m->mistakes, &w);
+	wbuf_text(&w, texts[m->outcome.v]);
+	if (m->detail.set) {
+		wbuf_text(&w, ": ");
+		show_text(&s, m->detail.p, m->detail.len, &w);
+	}
+	wbuf_text(&w, "\n");
+	fwrite(w.p, 1, w.len, stdout);
+	return ctl_flush();
+}
+
+/* Until the reload has ended: first it may say that it waits. */
+static int wait_for_end(struct control_link *l, const struct control_options *o,
+			struct msg_controlled *m)
+{
+	uint64_t timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
+
+	do {
+		if (control_answer(l, timeout_ms, m) != CTL_OK)
+			return CTL_FAILED;
+		if (m->verb.v != CONTROL_RELOAD || !m->outcome.set)
+			return ctl_fail("what answers is no agent");
+		if (m->outcome.v == RELOAD_WAITS) {
+			fprintf(stderr, "posternctl: %s\n", texts[RELOAD_WAITS]);
+			timeout_ms = o->timeout_ms;
+		}
+	} while (m->outcome.v == RELOAD_WAITS);
+	return CTL_OK;
+}
+
+static int run(const struct control_options *o)
+{
+	CLEANUP(control_done) struct control_link l = {.fd = -1};
+	struct msg_controlled m;
+	int r;
+
+	if (control_open(&l, o->path, TIMEOUT_MS) != CTL_OK ||
+	    control_ask(&l, CONTROL_RELOAD) != CTL_OK ||
+	    wait_for_end(&l, o, &m) != CTL_OK)
+		return CTL_FAILED;
+	r = o->json ? print_json(&m) : print_text(&m);
+	if (r != CTL_OK)
+		return r;
+	return m.outcome.v == RELOAD_DONE || m.outcome.v == RELOAD_UNCHANGED ? CTL_OK
+									     : CTL_ERROR;
+}
+
+int ctl_reload(int argc, char **argv)
+{
+	struct control_options o = {0};
+	int r = control_parse(&o, argc, argv);
+
+	if (r < 0)
+		return help();
+	return r == CTL_OK ? run(&o) : r;
+}

@@ -1,0 +1,278 @@
+/*
+ * worker/reload.c - another policy in the place of the one in force: whole, or not at all
+ *
+ * Runs in:   worker
+ * Input:     images of the child that reads the files
+ * May touch: the policy in force; what stands on the one before
+ * Must not:  take more than is held, touch anything while something is frozen
+ */
+#include "worker/reload.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ipc/memfd.h"
+#include "policy/source.h"
+#include "sandbox/sandbox.h"
+#include "worker/repeats.h"
+#include "worker/worker.h"
+
+/* ---- its end ---- */
+
+/* Nothing changed: everybody hears why. MISTAKES: a line for each, or NULL. */
+PRINTF(4, 5)
+static void refuse(struct worker *w, enum reload_outcome outcome,
+		   const struct frame *mistakes, const char *fmt, ...)
+{
+	struct reload *r = &w->reload;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r->why, sizeof(r->why), fmt, ap);
+	va_end(ap);
+	r->outcome = outcome;
+	r->ended_usec = audit_now_usec();
+	record_reload_refused(w, r->why);
+	if (mistakes)
+		worker_log_lines(w, mistakes->body, mistakes->len);
+	worker_log(w, "the policy in force stays: %s", r->why);
+	control_reloaded(w, mistakes);
+}
+
+static void succeed(struct worker *w, enum reload_outcome outcome)
+{
+	struct reload *r = &w->reload;
+
+	r->outcome = outcome;
+	r->why[0] = '\0';
+	r->ended_usec = audit_now_usec();
+	record_reload(w, outcome == RELOAD_DONE ? "ok" : "unchanged");
+	if (w->verbose)
+		worker_log(w, "policy %s, %s", policy_base(&w->gen->policy),
+			   names_reload_outcome.v[outcome]);
+	control_reloaded(w, NULL);
+}
+
+/* ---- in force ---- */
+
+/* What began under an earlier policy, and shall not go on. */
+static void revoke_all(struct worker *w)
+{
+	requests_revoke(w);
+	handles_revoke(w);
+	programs_revoke(w);
+}
+
+static void put_in_force(struct worker *w, struct generation **next)
+{
+	struct generation *last = w->gen;
+
+	repeats_close(w);
+	w->gen = TAKE_PTR(*next);
+	w->reload.loaded_usec = audit_now_usec();
+	reader_keep(w);
+	programs_follow(w, last);
+	succeed(w, RELOAD_DONE);
+	launch_policy(w);
+	if (!w->gen->policy.head->keep_on_reload)
+		revoke_all(w);
+	generation_drop(&last);
+	/* Nobody is left who could read another. */
+	if (w->gen->policy.head->lock)
+		reader_end(w);
+}
+
+struct needs policy_needs(const struct worker *w, const struct policy *p)
+{
+	const struct needs_where where = {
+		.systemd = w->systemd,
+		.init_by_signal = w->init_by_signal,
+		.hook = w->freeze.hook_path,
+		.frozen = freeze_on_record(w),
+		.reads_only = policy_only_reads(p),
+	};
+
+	return needs_of(p->allowed, &where);
+}
+
+static void refuse_privilege(struct worker *w, const struct needs *needs)
+{
+	const struct needs more = {
+		.caps = needs->caps & ~w->held.caps,
+		.roles = needs->roles & ~w->held.roles,
+		.spawner = needs->spawner && !w->held.spawner,
+	};
+	char text[256], files[256];
+
+	needs_text(&more, text, sizeof(text));
+	sandbox_beneath_text(more.roles, files, sizeof(files));
+	refuse(w, RELOAD_RESTART, NULL,
+	       "it needs what was given up at the start (privileges: %s; files: %s): "
+	       "restart the agent",
+	       text, files);
+}
+
+/* The image in F, as a whole. */
+static void judge(struct worker *w, const struct frame *f)
+{
+	struct generation *next = generation_open(f->fds[0], w->gen->number + 1);
+	struct needs needs;
+
+	if (!next) {
+		refuse(w, RELOAD_FAILED, NULL, "what was read is no policy: %s",
+		       strerror(errno));
+		return;
+	}
+	needs = policy_needs(w, &next->policy);
+	if (*policy_text(&next->policy, next->policy.head->locked_down))
+		refuse(w, RELOAD_MISTAKES, f, "%s",
+		       policy_text(&next->policy, next->policy.head->locked_down));
+	else if (streq(next->digest, w->gen->digest))
+		succeed(w, RELOAD_UNCHANGED);
+	else if (!needs_within(&needs, &w->held))
+		refuse_privilege(w, &needs);
+	else
+		put_in_force(w, &next);
+	generation_drop(&next);
+}
+
+/* ---- on the way ---- */
+
+static bool is_quiet(const struct worker *w)
+{
+	return !freeze_is_on(&w->freeze) && w->freeze.step == STEP_IDLE;
+}
+
+static void begin(struct worker *w)
+{
+	struct reload *r = &w->reload;
+
+	r->state = is_quiet(w) ? RELOADS_NOW : RELOADS_LATER;
+	if (r->state == RELOADS_LATER) {
+		control_reload_waits(w);
+	} else if (reader_ask(w) < 0) {
+		r->state = RELOADS_NOT;
+		refuse(w, RELOAD_FAILED, NULL,
+		       "who reads the files is gone: restart the agent");
+	} else {
+		timer_arm_ms(&r->late, POLICY_READ_MS);
+	}
+}
+
+void reload_ask(struct worker *w)
+{
+	struct reload *r = &w->reload;
+
+	if (w->gen->policy.head->lock)
+		refuse(w, RELOAD_LOCKED, NULL,
+		       "the policy in force says `lock = yes`: restart the agent");
+	else if (r->state == RELOADS_NOW)
+		r->again = true;
+	else
+		begin(w);
+}
+
+void reload_thawed(struct worker *w)
+{
+	if (w->reload.state == RELOADS_LATER)
+		begin(w);
+}
+
+/* The reading is over; what was asked for meanwhile comes next. */
+static void go_on(struct worker *w)
+{
+	struct reload *r = &w->reload;
+
+	if (!r->again)
+		return;
+	r->again = false;
+	reload_ask(w);
+}
+
+static int on_late(struct timer *t)
+{
+	struct worker *w = CONTAINER_OF(t, struct worker, reload.late);
+
+	w->reload.state = RELOADS_NOT;
+	refuse(w, RELOAD_FAILED, NULL, "the files could not be read within %d s",
+	       POLICY_READ_MS / 1000);
+	go_on(w);
+	return 0;
+}
+
+static void on_image(struct worker *w, const struct frame *f)
+{
+	struct reload *r = &w->reload;
+
+	/* What comes too late was told as failed. */
+	if (r->state != RELOADS_NOW || f->request != w->reader.asked)
+		return;
+	timer_disarm(&r->late);
+	r->state = RELOADS_NOT;
+	/* A freeze began meanwhile: after it the files are read once more. */
+	if (is_quiet(w))
+		judge(w, f);
+	else
+		begin(w);
+	go_on(w);
+}
+
+static int on_reader(struct source *s, uint32_t events)
+{
+	struct worker *w = CONTAINER_OF(s, struct worker, reader.source);
+	uint8_t buf[FRAME_MAX];
+	struct frame f;
+	enum frame_status status = frame_recv(s->fd, buf, &f);
+
+	(void)events;
+	if (status == FRAME_AGAIN)
+		return 0;
+	if (status == FRAME_OK && f.type == FRAME_IMAGE && f.n_fds == 1) {
+		on_image(w, &f);
+		frame_close_fds(&f);
+		return 0;
+	}
+	frame_close_fds(&f);
+	reader_end(w);
+	if (w->reload.state == RELOADS_NOW)
+		return on_late(&w->reload.late);
+	return 0;
+}
+
+/* ---- the first ---- */
+
+static struct generation *locked_down(const char *why)
+{
+	CLEANUP(wbuf_free) struct wbuf image = wbuf_growing(IMAGE_MAX);
+	CLEANUP(close_p) int fd = -1;
+
+	policy_locked_down(why, &image);
+	if (image.bad) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	fd = memfd_of("postern-policy", image.p, image.len);
+	return fd < 0 ? NULL : generation_open(fd, 1);
+}
+
+int reload_first(struct worker *w, const struct policy_from *from)
+{
+	CLEANUP(close_p) int fd = -1;
+
+	/* The reader has this from us. */
+	if (timer_init(&w->loop, &w->reload.late, on_late) < 0 || sandbox_close() < 0)
+		return -1;
+	fd = reader_start(w, from, on_reader);
+	if (fd >= 0)
+		w->gen = generation_open(fd, 1);
+	if (!w->gen)
+		w->gen = locked_down("the policy could not be read");
+	if (!w->gen)
+		return -1;
+	w->reload.loaded_usec = audit_now_usec();
+	reader_keep(w);
+	if (w->gen->policy.head->lock)
+		reader_end(w);
+	return 0;
+}

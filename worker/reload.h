@@ -1,0 +1,57 @@
+/*
+ * worker/reload.h - another policy in the place of the one in force: whole, or not at all
+ *
+ * Runs in:   worker
+ * Input:     images of the child that reads the files
+ * May touch: the policy in force; what stands on the one before
+ * Must not:  take more than is held, touch anything while something is frozen
+ *
+ * Asked for by the supervisor (SIGHUP) or by posternctl. What is frozen is thawed first,
+ * by whoever froze it: a reload waits. Then the files are read, by the child; what comes
+ * back is refused as a whole, with a record, or put in force as a whole.
+ */
+#ifndef POSTERN_WORKER_RELOAD_H
+#define POSTERN_WORKER_RELOAD_H
+
+#include "ipc/control.h"
+#include "ipc/loop.h"
+#include "policy/policy.h"
+#include "sandbox/needs.h"
+
+struct worker;
+struct policy_from;
+
+enum reload_state {
+	RELOADS_NOT,
+	RELOADS_LATER, /* something is frozen */
+	RELOADS_NOW,   /* the files are being read */
+};
+
+struct reload {
+	enum reload_state state;
+	bool again; /* asked for once more, while the files were being read */
+	struct timer late;
+	/* How the last one ended, */
+	enum reload_outcome outcome;
+	char why[1024];
+	uint64_t ended_usec;  /* by the clock; 0: there was none */
+	uint64_t loaded_usec; /* and since when the policy is in force */
+};
+
+/*
+ * The first policy, before the seal: with any mistake, or if it takes too long to read,
+ * only session commands are allowed, and the log says why. 0, or -1 with errno: not even
+ * that is possible.
+ */
+int reload_first(struct worker *w, const struct policy_from *from);
+
+/* Somebody wants the files read again. control_reloaded is called, perhaps at once. */
+void reload_ask(struct worker *w);
+
+/* What it takes to do what P may allow, here. */
+struct needs policy_needs(const struct worker *w, const struct policy *p);
+
+/* Nothing is frozen, and nobody is at it: what waited for that may go on. */
+void reload_thawed(struct worker *w);
+
+#endif
