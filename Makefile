@@ -249,7 +249,8 @@ install: programs-release ## below DESTDIR and PREFIX
 		$(DESTDIR)$(CATALOGDIR)
 	@# Units have absolute paths of programs.
 	for unit in $(notdir $(UNITS)); do \
-		sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/libexec/postern/|$(LIBEXECDIR)/|' \
+		sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/bin/|$(BINDIR)/|' \
+			-e 's|/usr/libexec/postern/|$(LIBEXECDIR)/|' \
 			systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit; \
 		chmod 644 $(DESTDIR)$(UNITDIR)/$$unit; \
 	done

@@ -59,7 +59,8 @@ static bool key_of(struct repeat *key, const struct asked *q, const struct verdi
 static bool is_equal(const struct repeat *a, const struct repeat *b)
 {
 	return a->op == b->op && a->reason == b->reason && a->rule == b->rule &&
-	       a->generation == b->generation && a->allowed == b->allowed &&
+	       (a->pressed || a->generation == b->generation) &&
+	       a->pressed == b->pressed && a->allowed == b->allowed &&
 	       a->complained == b->complained && a->n_args == b->n_args &&
 	       memcmp(a->args, b->args, a->n_args) == 0;
 }

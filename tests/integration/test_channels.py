@@ -459,7 +459,7 @@ def wakeups(pids):
 
 def check_idle(a):
     """For two seconds none of its processes wakes."""
-    wait_until(lambda: len(descendants(a.pid)) == 4 + SPAWNS,
+    wait_until(lambda: len(descendants(a.pid)) == 5 + SPAWNS,
                "worker, its writer, frontend, inspector, perhaps spawner")
     time.sleep(0.5)  # what the start left to do
     pids = [a.pid] + descendants(a.pid)
@@ -509,7 +509,7 @@ def test_idle_port_without_a_host():
 def idle_without_a_host():
     with device() as path, Line(path) as line, \
             started("-m", "virtio-serial", "-p", path) as a:
-        wait_until(lambda: len(descendants(a.pid)) == 4 + SPAWNS, "all processes")
+        wait_until(lambda: len(descendants(a.pid)) == 5 + SPAWNS, "all processes")
         time.sleep(0.2)
         line.close()
         time.sleep(0.3)

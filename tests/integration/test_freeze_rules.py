@@ -174,14 +174,14 @@ def test_thaw_is_never_too_often():
         assert (c.thaw(), c.status()) == (0, "thawed")
 
 
-def test_thaw_of_a_worker_that_is_locked_down():
+def test_thaw_of_an_agent_that_is_locked_down():
     with place("a", text=policy(rule())) as (s, agent, c, a):
         assert c.freeze(a.point) == 1
         with open(os.path.join(agent.dir, "root/etc/postern/policy.conf"), "a",
                   encoding="ascii") as f:
             f.write("nonsense\n")
         c.client.close()
-        with frost.after_death(agent, "worker") as client:
+        with frost.after_restart(agent) as client:
             c = Calls(client)
             assert (c.status(), s.frozen()) == ("frozen", {"a"})
             assert c("guest-get-osinfo") == \

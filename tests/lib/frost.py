@@ -200,6 +200,19 @@ def after_death(agent, program):
     return connect(agent)
 
 
+def after_restart(agent):
+    """Kill the whole agent and start it again; a client of it."""
+    family = [agent.child(p) for p in ("frontend", "worker", "inspector")]
+    family += agent.pids("spawner")
+    os.kill(agent.pid, signal.SIGKILL)
+    for pid in family:
+        os.kill(pid, signal.SIGKILL)
+    agent.process.wait()
+    wait_until(lambda: not any(_runs(p) for p in family), "their end")
+    agent.start()
+    return connect(agent)
+
+
 def connect(agent):
     """A client of an agent that may be starting."""
     def attempt():

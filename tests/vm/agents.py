@@ -189,7 +189,8 @@ class Agent:
 
 
 OURS = {"unit": "postern.service", "program": "/usr/sbin/postern",
-        "processes": ("supervisor", "worker", "frontend", "inspector", "audit writer"),
+        "processes": ("supervisor", "worker", "frontend", "inspector", "audit writer",
+                      "policy reader"),
         "reader": "frontend", "frozen": ("thawer", "helper")}
 AGENTS = {
     "postern": Agent(**OURS, sources=copy_sources),

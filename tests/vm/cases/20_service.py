@@ -2,14 +2,14 @@
 from agent import wait_until
 from case import LIBVIRT, case, note, skip
 
-ALL = {"supervisor", "worker", "frontend", "inspector", "audit writer"}
+ALL = {"supervisor", "worker", "frontend", "inspector", "audit writer", "policy reader"}
 
 # Who dies, whom that takes along, and whether libvirt sees the port close.
 DEATHS = [
     ("inspector", {"inspector"}, False),
     ("audit writer", {"audit writer"}, False),
     ("frontend", {"frontend"}, True),
-    ("worker", {"worker", "audit writer", "frontend", "inspector"}, False),
+    ("worker", ALL - {"supervisor"}, False),
     ("supervisor", ALL, True),
 ]
 

@@ -417,7 +417,7 @@ def counted(vm, since, command, times):
 KILLED = [(("frontend",), ("inspector",), ("audit writer",), ("helper",)),
           (("worker",),), (("thawer",),),
           (("supervisor",),),
-          (("supervisor", "worker", "frontend", "inspector", "audit writer"),)]
+          (("supervisor", "worker", "frontend", "inspector", "audit writer", "policy reader"),)]
 
 
 def kill(vm, pids, victims):
