@@ -458,6 +458,8 @@ static int on_socket(struct source *source, uint32_t events)
 	    (byte == LAUNCH_MSG_READY || byte == LAUNCH_MSG_READY_RUN)) {
 		c->s->ready = true;
 		c->s->run = byte == LAUNCH_MSG_READY_RUN;
+		if (c->s->reload)
+			supervisor_reload(c->s);
 		if (loop_events(&c->s->loop, source, 0) < 0 ||
 		    timer_disarm(&c->timer) < 0)
 			return -1;
@@ -609,8 +611,10 @@ int supervisor_stop(struct supervisor *s, int status)
 
 void supervisor_reload(struct supervisor *s)
 {
-	/* Without a worker the next reads the files anyway, or what was in force. */
-	send_byte(s->child[CHILD_WORKER].socket.fd, LAUNCH_MSG_RELOAD);
+	/* A worker that is not ready yet is told once it is. */
+	s->reload = !s->ready;
+	if (s->ready)
+		send_byte(s->child[CHILD_WORKER].socket.fd, LAUNCH_MSG_RELOAD);
 }
 
 static int on_stop_timer(struct timer *t)

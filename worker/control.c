@@ -9,7 +9,6 @@
  */
 #include "worker/control.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -132,6 +131,8 @@ static void status(struct worker *w, struct control *c)
 static void reload(struct worker *w, struct control *c)
 {
 	c->waits = true;
+	c->told = false;
+	c->round = w->reload.round + 1;
 	reload_ask(w);
 }
 
@@ -158,17 +159,22 @@ void control_reloaded(struct worker *w, const struct frame *mistakes)
 	for (size_t i = 0; i < CONTROL_MAX; i++) {
 		struct control *c = &w->controls[i];
 
-		if (c->waits)
-			tell_reload(c, w->reload.outcome, w->reload.why, mistakes);
+		if (!c->waits || c->round > w->reload.round)
+			continue;
 		c->waits = false;
+		tell_reload(c, w->reload.outcome, w->reload.why, mistakes);
 	}
 }
 
 void control_reload_waits(struct worker *w)
 {
-	for (size_t i = 0; i < CONTROL_MAX; i++)
-		if (w->controls[i].waits)
-			tell_reload(&w->controls[i], RELOAD_WAITS, "", NULL);
+	for (size_t i = 0; i < CONTROL_MAX; i++) {
+		struct control *c = &w->controls[i];
+
+		if (c->waits && !c->told)
+			tell_reload(c, RELOAD_WAITS, "", NULL);
+		c->told = true;
+	}
 }
 
 /* ---- the policy ---- */
@@ -241,8 +247,7 @@ int control_init(struct worker *w)
 		w->controls[i].peer.source.fd = -1;
 		w->controls[i].w = w;
 	}
-	w->control.fd = -1;
-	if (fcntl(LAUNCH_FD_CONTROL, F_GETFD) < 0)
+	if (w->control.fd < 0)
 		return 0;
-	return loop_add(&w->loop, &w->control, LAUNCH_FD_CONTROL, EPOLLIN, on_connection);
+	return loop_add(&w->loop, &w->control, w->control.fd, EPOLLIN, on_connection);
 }

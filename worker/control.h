@@ -20,10 +20,12 @@ struct worker;
 struct control {
 	struct peer peer;
 	struct worker *w;
-	bool waits; /* for the end of a reload */
+	bool waits;     /* for the end of a reload, */
+	uint32_t round; /* of this round or a later one, */
+	bool told;      /* and knows that it may take long */
 };
 
-/* Listen on LAUNCH_FD_CONTROL, if there is one. 0 or -1. */
+/* Serve who connects to W->control.fd, unless that is -1. 0 or -1. */
 int control_init(struct worker *w);
 
 /* A reload ended, as W->reload says. MISTAKES: a line for each, or NULL. */

@@ -94,10 +94,16 @@ static int load_policy(struct worker *w, const struct settings *s)
 	return 0;
 }
 
+/* FD if the supervisor gave it to us, else -1. */
+static int given(int fd)
+{
+	return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
+}
+
 /* Without a supervisor that keeps it, it lives as long as we do. */
 static int open_state(struct worker *w)
 {
-	int fd = fcntl(LAUNCH_FD_STATE, F_GETFD) < 0 ? -1 : LAUNCH_FD_STATE;
+	int fd = given(LAUNCH_FD_STATE);
 	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
 	struct state *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, flags, fd, 0);
 
@@ -125,8 +131,11 @@ static void hold_if_frozen(struct worker *w)
 
 static int prepare(struct worker *w, const struct settings *s)
 {
-	int audit_fd = fcntl(LAUNCH_FD_EXTRA, F_GETFD) < 0 ? -1 : LAUNCH_FD_EXTRA;
+	/* First: what is not given is soon the number of something of our own. */
+	int audit_fd = given(LAUNCH_FD_EXTRA);
 
+	w->control.fd = given(LAUNCH_FD_CONTROL);
+	w->reader.kept_fd = given(LAUNCH_FD_POLICY);
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	if (open_state(w) < 0)
 		return -1;

@@ -204,12 +204,12 @@ static void on_reader_exit(struct child *c, int code, int status)
 }
 
 /* Sealed before us, with what is needed to read the files and no more. */
-static enum fork_side fork_reader(struct worker *w, int sock, int root, bool keeps)
+static enum fork_side fork_reader(struct worker *w, int sock, int root)
 {
-	const int fds[] = {sock, root, LAUNCH_FD_POLICY};
+	const int fds[] = {sock, root, w->reader.kept_fd};
 	const struct fork_plan plan = {
 		.keep = fds,
-		.n_keep = keeps ? 3 : 2,
+		.n_keep = w->reader.kept_fd < 0 ? 2 : 3,
 		.roles = SC_ROLE(SANDBOX_CHILD) | SC_ROLE(SANDBOX_POLICY),
 		.beneath = true,
 	};
@@ -254,14 +254,14 @@ static int ask(struct worker *w, uint8_t kept_will_do)
 
 int reader_start(struct worker *w, const struct policy_from *from, source_fn *frames)
 {
-	const bool keeps = fcntl(LAUNCH_FD_POLICY, F_GETFD) >= 0;
+	const bool keeps = w->reader.kept_fd >= 0;
 	const char *root = from->root ? from->root : "/";
 	CLEANUP(close_p) int root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEANUP(close_p) int theirs = -1;
 	CLEANUP(close_p) int ours = -1;
 	enum fork_side side = FORK_FAILED;
 	const uid_t owner = getuid();
-	int pair[2], fd = LAUNCH_FD_POLICY;
+	int pair[2], fd;
 
 	w->reader.source.fd = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -269,11 +269,10 @@ int reader_start(struct worker *w, const struct policy_from *from, source_fn *fr
 	ours = pair[0];
 	theirs = pair[1];
 	if (root_fd >= 0)
-		side = fork_reader(w, theirs, root_fd, keeps);
+		side = fork_reader(w, theirs, root_fd);
 	if (side == FORK_CHILD)
 		run(from, owner, keeps);
-	if (keeps)
-		close_p(&fd);
+	close_p(&w->reader.kept_fd);
 	if (side == FORK_FAILED ||
 	    loop_add(&w->loop, &w->reader.source, ours, EPOLLIN, frames) < 0)
 		return -1;

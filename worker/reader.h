@@ -30,6 +30,7 @@ struct reader {
 		source; /* our end of its socket; -1: it is gone, or was sent away */
 	struct child child;
 	uint32_t asked; /* number of the last question */
+	int kept_fd;    /* memory for the next worker's; -1: there is none. Owned */
 };
 
 /*

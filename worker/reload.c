@@ -144,6 +144,13 @@ static bool is_quiet(const struct worker *w)
 	return !freeze_is_on(&w->freeze) && w->freeze.step == STEP_IDLE;
 }
 
+static void fail(struct worker *w, const char *why)
+{
+	w->reload.state = RELOADS_NOT;
+	timer_disarm(&w->reload.late);
+	refuse(w, RELOAD_FAILED, NULL, "%s", why);
+}
+
 static void begin(struct worker *w)
 {
 	struct reload *r = &w->reload;
@@ -151,26 +158,28 @@ static void begin(struct worker *w)
 	r->state = is_quiet(w) ? RELOADS_NOW : RELOADS_LATER;
 	if (r->state == RELOADS_LATER) {
 		control_reload_waits(w);
-	} else if (reader_ask(w) < 0) {
-		r->state = RELOADS_NOT;
-		refuse(w, RELOAD_FAILED, NULL,
-		       "who reads the files is gone: restart the agent");
-	} else {
-		timer_arm_ms(&r->late, POLICY_READ_MS);
+		return;
 	}
+	r->round++;
+	if (reader_ask(w) < 0)
+		fail(w, "who reads the files is gone: restart the agent");
+	else
+		timer_arm_ms(&r->late, POLICY_READ_MS);
 }
 
 void reload_ask(struct worker *w)
 {
 	struct reload *r = &w->reload;
 
-	if (w->gen->policy.head->lock)
+	if (w->gen->policy.head->lock) {
+		r->round++;
 		refuse(w, RELOAD_LOCKED, NULL,
 		       "the policy in force says `lock = yes`: restart the agent");
-	else if (r->state == RELOADS_NOW)
+	} else if (r->state == RELOADS_NOW) {
 		r->again = true;
-	else
+	} else {
 		begin(w);
+	}
 }
 
 void reload_thawed(struct worker *w)
@@ -194,9 +203,7 @@ static int on_late(struct timer *t)
 {
 	struct worker *w = CONTAINER_OF(t, struct worker, reload.late);
 
-	w->reload.state = RELOADS_NOT;
-	refuse(w, RELOAD_FAILED, NULL, "the files could not be read within %d s",
-	       POLICY_READ_MS / 1000);
+	fail(w, "the files could not be read in time");
 	go_on(w);
 	return 0;
 }
@@ -235,8 +242,10 @@ static int on_reader(struct source *s, uint32_t events)
 	}
 	frame_close_fds(&f);
 	reader_end(w);
-	if (w->reload.state == RELOADS_NOW)
-		return on_late(&w->reload.late);
+	if (w->reload.state == RELOADS_NOW) {
+		fail(w, "who read the files is gone: restart the agent");
+		go_on(w);
+	}
 	return 0;
 }
 

@@ -29,7 +29,8 @@ enum reload_state {
 
 struct reload {
 	enum reload_state state;
-	bool again; /* asked for once more, while the files were being read */
+	bool again;     /* asked for once more, while the files were being read */
+	uint32_t round; /* of reading: who asked during one is answered by the next */
 	struct timer late;
 	/* How the last one ended, */
 	enum reload_outcome outcome;

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import time
 
 import frost
