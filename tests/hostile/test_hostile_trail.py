@@ -45,7 +45,7 @@ def assert_idle(pid, seconds=2):
 @contextlib.contextmanager
 def full(w, more=0):
     """Its file takes only MORE bytes more."""
-    [writer] = w.writer
+    _, writer = w.writer
     wait_until(lambda: len(w.records()) > 1, "the first records")  # it has begun
     was = resource.prlimit(writer, resource.RLIMIT_FSIZE)
     size = os.path.getsize(w.audit_path) + more

@@ -62,7 +62,7 @@ def sockets():
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as f:
         rows = [line.split() for line in f.readlines()[1:]]
     # Num RefCount Protocol Flags Type St Inode [Path]; the flag says that it listens
-    return {row[6]: "listener" if int(row[3], 16) & 0x10000 else kinds[row[4]]
+    return {row[6]: "listener" if int(row[3], 16) & 0x10000 else kinds.get(row[4])
             for row in rows}
 
 
