@@ -35,6 +35,7 @@ static int receive(struct control_link *l, uint64_t timeout_ms, struct frame *f)
 {
 	const uint64_t deadline = timeout_ms ? now_ms() + timeout_ms : UINT64_MAX;
 
+	*f = (struct frame){.fds = {-1, -1}};
 	for (;;) {
 		struct pollfd p = {.fd = l->fd, .events = POLLIN};
 		uint64_t now = now_ms();

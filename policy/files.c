@@ -140,8 +140,10 @@ static void find_drop_ins(struct reader *r, unsigned int layer)
 	int dir =
 		at_dir < 0 ? -1 : openat(at_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_Alignas(struct dirent64) char buf[8192];
-	ssize_t len = at_dir >= 0 && dir < 0 ? -1 : 0;
+	ssize_t len = 0;
 
+	if (at_dir >= 0 && dir < 0)
+		wrong(r, layer, DROP_INS, strerror(errno));
 	while (dir >= 0 && (len = getdents64(dir, buf, sizeof(buf))) > 0)
 		for (ssize_t at = 0; at < len;) {
 			const struct dirent64 *d = (const void *)(buf + at);

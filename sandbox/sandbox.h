@@ -83,7 +83,8 @@ uint32_t sandbox_child_roles(uint32_t op);
 
 /*
  * The part of it that a program can do with before the rest, for a child that is forked
- * before it is sealed itself: not dumpable, no core file, no_new_privs. 0, or -1 with errno.
+ * before it is sealed itself: not dumpable, no core file, no_new_privs. 0, or -1 with
+ * errno.
  */
 int sandbox_close(void);
 
