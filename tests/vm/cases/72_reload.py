@@ -9,7 +9,7 @@ from frozen import freeze, thaw
 from machine import POLICY, Refused
 
 WIDE = "[policy]\nversion = 1\nbase = libvirt"
-DENY = "[rule \"no\"]\neffect = deny\ncommand = guest-get-host-name ; @freeze"
+DENY = "[rule \"no\"]\neffect = deny\ncommand = guest-get-host-name"
 INFO = "[policy]\nversion = 1\nbase = none\n[rule \"i\"]\neffect = allow\ncommand = @info"
 
 
