@@ -13,15 +13,10 @@
 #include "ctl/ctl.h"
 #include "ctl/policy.h"
 #include "ctl/typed.h"
+#include "ctl/wording.h"
 #include "ipc/jsonw.h"
 
-static const struct option longs[] = {
-	{"policy-root", required_argument, NULL, 'r'},
-	{"profile", required_argument, NULL, 'p'},
-	{"json", no_argument, NULL, 'j'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
+static const struct option longs[] = {POLICY_OPTIONS, {0}};
 
 static int help(void)
 {
@@ -163,18 +158,10 @@ int ctl_check(int argc, char **argv)
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		if (c == 'r')
-			o.root = optarg;
-		else if (c == 'p')
-			o.profile = optarg;
-		else if (c == 'j')
-			o.json = true;
-		else if (c == 'h')
+		if (c == 'h')
 			return help();
-		else
-			return ctl_fail("check: unknown option or missing value: '%s' "
-					"(try: posternctl check --help)",
-					argv[optind - 1]);
+		if (!policy_option(&o, c))
+			return policy_option_wrong("check", argv[optind - 1]);
 	}
 	o.files = argv + optind;
 	o.n_files = argc - optind;

@@ -23,7 +23,9 @@
 int ctl_audit(int argc, char **argv);
 int ctl_call(int argc, char **argv);
 int ctl_check(int argc, char **argv);
+int ctl_diff(int argc, char **argv);
 int ctl_explain(int argc, char **argv);
+int ctl_list(int argc, char **argv);
 int ctl_reload(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 

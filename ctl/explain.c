@@ -13,14 +13,12 @@
 #include "ctl/ctl.h"
 #include "ctl/policy.h"
 #include "ctl/typed.h"
+#include "ctl/wording.h"
 #include "ipc/jsonw.h"
 
 static const struct option longs[] = {
-	{"policy-root", required_argument, NULL, 'r'},
-	{"profile", required_argument, NULL, 'p'},
+	POLICY_OPTIONS,
 	{"file", required_argument, NULL, 'f'},
-	{"json", no_argument, NULL, 'j'},
-	{"help", no_argument, NULL, 'h'},
 	{0},
 };
 
@@ -52,67 +50,6 @@ static const char *decision(const struct policy_answer *a)
 	if (!a->allowed)
 		return "deny";
 	return a->complained ? "complain" : "allow";
-}
-
-/* ---- values of constraints ---- */
-
-static void put_value(struct wbuf *w, const struct policy *p, const struct key_row *row,
-		      const struct image_value *v)
-{
-	char number[32];
-
-	if (row->type == TYPE_PATTERNS || row->type == TYPE_ARGV ||
-	    row->type == TYPE_TEXTS || row->type == TYPE_TEXT) {
-		wbuf_text(w, policy_text(p, v->text));
-		return;
-	}
-	if (row->type == TYPE_YES_NO) {
-		wbuf_text(w, v->number ? "yes" : "no");
-		return;
-	}
-	snprintf(number, sizeof(number), row->type == TYPE_MODE ? "%04llo" : "%llu",
-		 (unsigned long long)v->number);
-	wbuf_text(w, number);
-	wbuf_text(w, row->type == TYPE_TIME   ? " ms"
-		     : row->type == TYPE_SIZE ? " bytes"
-					      : "");
-}
-
-static void put_words(struct wbuf *w, const char *words, uint64_t bits)
-{
-	const char *between = "";
-
-	for (unsigned int bit = 0; *words; bit++) {
-		size_t n = strcspn(words, " ");
-
-		if (bits >> bit & 1) {
-			wbuf_text(w, between);
-			wbuf_put(w, words, n);
-			between = " ; ";
-		}
-		words += n + (words[n] == ' ');
-	}
-}
-
-/* "key = value ; value", as it stands in a policy. */
-static void put_constraint(struct wbuf *w, const struct policy *p,
-			   const struct image_constraint *c)
-{
-	const struct key_row *row = key_row(c->key);
-
-	wbuf_text(w, row->name ? row->name : c->key == KEY_EXEC_NAME ? "name" : "path");
-	wbuf_text(w, " = ");
-	for (uint32_t i = 0; i < c->n_values; i++) {
-		const struct image_value *v = &p->values[c->value + i];
-		/* Patterns of one argument are alternatives. */
-		bool same = i && row->type == TYPE_ARGV && v->number == v[-1].number;
-
-		wbuf_text(w, same ? " | " : i ? " ; " : "");
-		if (row->type == TYPE_WORDS)
-			put_words(w, row->words, v->number);
-		else
-			put_value(w, p, row, v);
-	}
 }
 
 /* ---- for people ---- */
@@ -200,28 +137,15 @@ static void json(const struct policy *p, const struct typed *q,
 
 /* ---- the verb ---- */
 
-static int mistakes(struct source *s)
-{
-	const struct source_error *e;
-	size_t n = source_errors(s, &e);
-
-	for (size_t i = 0; i < n; i++)
-		fprintf(stderr, "%s:%u: %s\n", e[i].file, e[i].line, e[i].what);
-	return ctl_fail("the policy has mistakes; the agent would be locked down");
-}
-
 static int explain(const struct policy_options *o, const char *request)
 {
 	CLEANUP(loaded_done) struct loaded l;
 	CLEANUP(typed_done) struct typed q = {0};
 	struct policy_answer a;
 	struct err e;
-	int r = loaded_read(&l, o);
 
-	if (r < 0)
+	if (loaded_good(&l, o) < 0)
 		return CTL_FAILED;
-	if (r > 0)
-		return mistakes(l.source);
 	if (typed_read(&q, request, strlen(request), &e) < 0)
 		return ctl_fail("%s", e.desc);
 	typed_decide(&l.policy, &q, &a);
@@ -239,20 +163,12 @@ int ctl_explain(int argc, char **argv)
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "f:h", longs, NULL)) != -1) {
-		if (c == 'r')
-			o.root = optarg;
-		else if (c == 'p')
-			o.profile = optarg;
-		else if (c == 'f' && o.n_files < FILES_MAX)
-			files[o.n_files++] = optarg;
-		else if (c == 'j')
-			o.json = true;
-		else if (c == 'h')
+		if (c == 'h')
 			return help();
-		else
-			return ctl_fail("explain: unknown option or missing value: '%s' "
-					"(try: posternctl explain --help)",
-					argv[optind - 1]);
+		if (c == 'f' && o.n_files < FILES_MAX)
+			files[o.n_files++] = optarg;
+		else if (!policy_option(&o, c))
+			return policy_option_wrong("explain", argv[optind - 1]);
 	}
 	if (argc - optind != 1)
 		return ctl_fail("explain: give one request (try: posternctl explain "

@@ -20,7 +20,11 @@ static const struct verb {
 	{"audit", ctl_audit, "show what the agent recorded, and what is missing"},
 	{"call", ctl_call, "send one request over the agent's socket, print the reply"},
 	{"check", ctl_check, "find mistakes in policy files, run their tests"},
+	{"diff", ctl_diff,
+	 "say what another policy would allow, deny and limit otherwise"},
 	{"explain", ctl_explain, "say what the policy makes of a request, and why"},
+	{"list", ctl_list,
+	 "say of every command whether it is allowed, and by which rule"},
 	{"reload", ctl_reload, "have a running agent read its policy again"},
 	{"status", ctl_status, "say what a running agent decides by, holds and does"},
 };

@@ -9,11 +9,30 @@
 #include "ctl/policy.h"
 
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ctl/ctl.h"
 #include "policy/files.h"
+
+bool policy_option(struct policy_options *o, int c)
+{
+	if (c == 'r')
+		o->root = optarg;
+	else if (c == 'p')
+		o->profile = optarg;
+	else if (c == 'j')
+		o->json = true;
+	return c == 'r' || c == 'p' || c == 'j';
+}
+
+int policy_option_wrong(const char *verb, const char *option)
+{
+	return ctl_fail("%s: unknown option or missing value: '%s' "
+			"(try: posternctl %s --help)",
+			verb, option, verb);
+}
 
 /* A file that was named: its owner and mode are the caller's business. */
 static int add_named(struct source *s, const char *path)
@@ -77,18 +96,21 @@ int loaded_read(struct loaded *l, const struct policy_options *o)
 	return 0;
 }
 
+int loaded_good(struct loaded *l, const struct policy_options *o)
+{
+	const struct source_error *e;
+	int r = loaded_read(l, o);
+	size_t n = r > 0 ? source_errors(l->source, &e) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		fprintf(stderr, "%s:%u: %s\n", e[i].file, e[i].line, e[i].what);
+	if (r > 0)
+		ctl_fail("the policy has mistakes; the agent would be locked down");
+	return r ? -1 : 0;
+}
+
 void loaded_done(struct loaded *l)
 {
 	source_free(l->source);
 	wbuf_free(&l->image);
-}
-
-void put_place(struct wbuf *w, const char *file, uint32_t line)
-{
-	char number[16];
-
-	wbuf_text(w, file);
-	snprintf(number, sizeof(number), ":%u", line);
-	if (line)
-		wbuf_text(w, number);
 }

@@ -12,7 +12,7 @@
 #include "policy/policy.h"
 #include "policy/source.h"
 
-/* What `check` and `explain` share on the command line. */
+/* What verbs about a policy share on the command line. */
 struct policy_options {
 	const char *root;    /* --policy-root; NULL: "/" */
 	const char *profile; /* --profile: this one and no files */
@@ -20,6 +20,21 @@ struct policy_options {
 	int n_files;
 	bool json;
 };
+
+/* The options of these, for getopt_long. */
+#define POLICY_OPTIONS                                     \
+	{"policy-root", required_argument, NULL, 'r'},     \
+		{"profile", required_argument, NULL, 'p'}, \
+		{"json", no_argument, NULL, 'j'},          \
+	{                                                  \
+		"help", no_argument, NULL, 'h'             \
+	}
+
+/* Is C, of getopt_long, one of them but help? Then it is in O. */
+bool policy_option(struct policy_options *o, int c);
+
+/* The line for OPTION, which VERB has not. CTL_FAILED. */
+int policy_option_wrong(const char *verb, const char *option);
 
 struct loaded {
 	struct source *source;
@@ -32,6 +47,9 @@ struct loaded {
  * with loaded_done in any case.
  */
 int loaded_read(struct loaded *l, const struct policy_options *o);
+
+/* The same for who can do nothing with mistakes: they are printed. 0 or -1. */
+int loaded_good(struct loaded *l, const struct policy_options *o);
 void loaded_done(struct loaded *l);
 
 /*
@@ -39,8 +57,5 @@ void loaded_done(struct loaded *l);
  * that stop, what takes the place of the base.
  */
 void check_notes(const struct policy *p);
-
-/* "FILE:LINE", or the file alone for line 0. */
-void put_place(struct wbuf *w, const char *file, uint32_t line);
 
 #endif

@@ -16,7 +16,7 @@
 #include "policy/policy.h"
 #include "policy/request.h"
 
-static bool holds(const struct policy *p, const struct image_constraint *c,
+bool policy_holds(const struct policy *p, const struct image_constraint *c,
 		  const struct policy_question *q)
 {
 	/* What was found may be what a deny means, whatever it was called. */
@@ -26,7 +26,7 @@ static bool holds(const struct policy *p, const struct image_constraint *c,
 	return request_holds(p, c, q) && (!q->object || object_holds(p, c, q));
 }
 
-static bool speaks(enum key key, const struct policy_question *q)
+bool policy_speaks(enum key key, const struct policy_question *q)
 {
 	return request_speaks(key, q->op) || (q->object && object_speaks(key, q->op));
 }
@@ -43,7 +43,7 @@ static uint32_t held(const struct policy *p, const struct image_rule *rule,
 	if (!q->args)
 		return rule->n_constraints;
 	while (n < rule->n_constraints &&
-	       holds(p, &p->constraints[rule->constraint + n], q))
+	       policy_holds(p, &p->constraints[rule->constraint + n], q))
 		n++;
 	return n;
 }
@@ -56,7 +56,7 @@ static bool denies(const struct policy *p, const struct image_rule *rule,
 		   const struct policy_question *q)
 {
 	for (uint32_t i = 0; i < rule->n_constraints; i++)
-		if (!speaks(p->constraints[rule->constraint + i].key, q))
+		if (!policy_speaks(p->constraints[rule->constraint + i].key, q))
 			return false;
 	if (rule->n_constraints && !q->args)
 		return false;

@@ -116,6 +116,26 @@ static struct places class_bytes(const struct element *e)
 	return bytes;
 }
 
+bool pattern_element(const char **p, const char *end, struct pattern_element *out)
+{
+	struct places bytes = {0};
+	struct element e;
+
+	if (!next(p, end, &e))
+		return false;
+	if (e.kind == CLASS)
+		bytes = class_bytes(&e);
+	else if (e.kind == LITERAL)
+		add(&bytes, e.byte);
+	else
+		add_range(&bytes, 0, UINT8_MAX);
+	if (e.kind == ANY || e.kind == STAR)
+		bytes.w[SLASH / 64] &= ~(UINT64_C(1) << SLASH % 64);
+	*out = (struct pattern_element){.many = e.kind == STAR || e.kind == STARSTAR};
+	memcpy(out->bytes, bytes.w, sizeof(out->bytes));
+	return true;
+}
+
 /* ---- what is wrong with a pattern ---- */
 
 static const char *check_class(const char *p, const char *end)

@@ -32,6 +32,15 @@ const char *pattern_check(const char *p, size_t len);
 bool pattern_match(const char *pattern, size_t pattern_len, const char *text,
 		   size_t text_len, uint64_t *steps);
 
+/* An element of a pattern: the bytes that it takes, and whether it takes any number. */
+struct pattern_element {
+	uint64_t bytes[4];
+	bool many;
+};
+
+/* Take one element off *P, a checked pattern that ends at END; false: there is none. */
+bool pattern_element(const char **p, const char *end, struct pattern_element *out);
+
 /*
  * Take `{a|b}` groups apart: EACH is called with every pattern that P stands for. Groups
  * do not nest. NULL, or what is wrong: static text.

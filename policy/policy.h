@@ -113,6 +113,13 @@ extern const char *const program_folders[PROGRAM_FOLDERS];
 void policy_decide(const struct policy *p, const struct policy_question *q,
 		   struct policy_answer *a);
 
+/* Does C hold for Q, which has arguments? What is looked at later does. */
+bool policy_holds(const struct policy *p, const struct image_constraint *c,
+		  const struct policy_question *q);
+
+/* Is there anything about Q that a constraint of KEY looks at? */
+bool policy_speaks(enum key key, const struct policy_question *q);
+
 /* The rule that ANSWER names, as a person knows it; NULL: none. */
 static inline const struct image_rule *policy_rule(const struct policy *p,
 						   const struct policy_answer *a)

@@ -94,15 +94,16 @@ bool needs_within(const struct needs *a, const struct needs *b)
 	       (b->spawner || !a->spawner);
 }
 
-void needs_text(const struct needs *n, char *out, size_t size)
+void needs_text(const struct needs *n, const char *no_spawner, char *out, size_t size)
 {
+	const char *last = n->spawner ? "spawner" : no_spawner;
 	size_t at = 0;
 
+	*out = '\0';
 	for (unsigned int cap = 0; cap < 63 && n->caps >> cap && at < size; cap++)
 		if (n->caps >> cap & 1)
 			at += (size_t)snprintf(out + at, size - at, "%s%s", at ? " " : "",
 					       sandbox_cap_name(cap));
-	if (at < size)
-		snprintf(out + at, size - at, "%s%s", at ? " " : "",
-			 n->spawner ? "spawner" : "no-spawner");
+	if (at < size && *last)
+		snprintf(out + at, size - at, "%s%s", at ? " " : "", last);
 }

@@ -39,9 +39,10 @@ struct needs needs_of(uint64_t allowed, const struct needs_where *where);
 bool needs_within(const struct needs *a, const struct needs *b);
 
 /*
- * The names of the capabilities, and "spawner" or "no-spawner", separated by blanks: as
- * records have it. Cut where SIZE ends.
+ * The names of the capabilities, and "spawner" or what is said where there is none,
+ * separated by blanks. Cut where SIZE ends.
  */
-void needs_text(const struct needs *n, char *out, size_t size);
+#define NO_SPAWNER "no-spawner" /* as records have it */
+void needs_text(const struct needs *n, const char *no_spawner, char *out, size_t size);
 
 #endif

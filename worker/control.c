@@ -79,9 +79,9 @@ static void put_privileges(const struct worker *w, struct msg_status *s,
 {
 	const struct needs needs = policy_needs(w, &w->gen->policy);
 
-	needs_text(&w->held, t->held, sizeof(t->held));
+	needs_text(&w->held, NO_SPAWNER, t->held, sizeof(t->held));
 	sandbox_beneath_text(w->held.roles, t->held_files, sizeof(t->held_files));
-	needs_text(&needs, t->needed, sizeof(t->needed));
+	needs_text(&needs, NO_SPAWNER, t->needed, sizeof(t->needed));
 	sandbox_beneath_text(needs.roles, t->needed_files, sizeof(t->needed_files));
 	s->privileges = v_str(t->held);
 	s->files = v_str(t->held_files);

@@ -83,7 +83,7 @@ void record_start(struct worker *w)
 	char privileges[1024];
 	struct msg_audit r = {0};
 
-	needs_text(&w->held, privileges, sizeof(privileges));
+	needs_text(&w->held, NO_SPAWNER, privileges, sizeof(privileges));
 	put_rule(&r, w->gen, NULL);
 	r.version = v_str(POSTERN_VERSION);
 	r.policy_base = v_str(base);

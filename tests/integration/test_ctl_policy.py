@@ -8,45 +8,10 @@ import glob
 import json
 import os
 import re
-import subprocess
-import tempfile
 
 import tap
-from agent import PATIENCE, Agent, build_dir, how_many
-
-PROFILES = ("none", "confidential", "safe", "libvirt", "proxmox", "kubevirt", "openstack",
-            "legacy")
-GROUPS = {
-    "@session": ["guest-sync", "guest-ping", "guest-info", "guest-sync-delimited"],
-    "@freeze": ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw", "guest-fsfreeze-status",
-                "guest-fsfreeze-freeze-list"],
-    "@trim": ["guest-fstrim"],
-    "@power": ["guest-shutdown"],
-    "@suspend": ["guest-suspend-ram", "guest-suspend-disk", "guest-suspend-hybrid"],
-    "@time": ["guest-set-time"],
-    "@hotplug": ["guest-set-vcpus", "guest-set-memory-blocks"],
-    "@exec": ["guest-exec", "guest-exec-status"],
-    "@file-read": ["guest-file-open", "guest-file-close", "guest-file-read", "guest-file-seek"],
-    "@file-write": ["guest-file-open", "guest-file-close", "guest-file-seek",
-                    "guest-file-write", "guest-file-flush"],
-    "@password": ["guest-set-user-password"],
-    "@ssh-keys": ["guest-ssh-get-authorized-keys", "guest-ssh-add-authorized-keys",
-                  "guest-ssh-remove-authorized-keys"],
-}
-
-
-def ctl(*args, status=None):
-    done = subprocess.run([os.path.join(build_dir(), "posternctl"), *args], text=True,
-                          capture_output=True, timeout=PATIENCE, check=False)
-    assert status is None or done.returncode == status, (args, done)
-    return done
-
-
-def policy_file(text):
-    f = tempfile.NamedTemporaryFile("w", suffix=".conf", encoding="utf-8")
-    f.write(text)
-    f.flush()
-    return f
+from agent import Agent, how_many
+from ctl import GROUPS, PROFILES, ctl, policy_file, verdicts
 
 
 # ---- check ---------------------------------------------------------------------------------
@@ -282,27 +247,17 @@ def check_client(name):
                 assert reply["return"] == "thawed", reply
 
 
-def table():
-    rows = {}
-    with open("tests/fixtures/profiles.txt", encoding="utf-8") as f:
-        for line in f:
-            if line.strip() and line[0] != "#":
-                profile, what, verdict = line.split()
-                rows[profile, what] = verdict
-    return rows
-
-
 def test_profiles_leave_out_what_their_column_says():
     """guest-info of the agent under each profile, against the table."""
-    rows = table()
+    rows = verdicts()
     for profile in PROFILES:
         with Agent(profile=profile) as a, a.client() as c:
             names = [x["name"] for x in c.call("guest-info")["return"]["supported_commands"]]
         for name in names:
             groups = [g for g, members in GROUPS.items() if name in members] or ["@info"]
-            verdicts = [rows.get((profile, name))] if (profile, name) in rows else \
+            said = [rows.get((profile, name))] if (profile, name) in rows else \
                 [rows[profile, g] for g in groups]
-            denied = all(v == "denied" for v in verdicts)
+            denied = all(v == "denied" for v in said)
             policy = ctl("explain", "--json", "--profile", profile,
                          json.dumps({"execute": name})).stdout
             if not policy:  # it needs arguments; the library's test asks without
@@ -310,7 +265,7 @@ def test_profiles_leave_out_what_their_column_says():
             got = json.loads(policy)
             if denied:
                 assert got["decision"] == "deny", (profile, name, got)
-            elif verdicts == ["allowed"]:
+            elif said == ["allowed"]:
                 assert got["decision"] == "allow", (profile, name, got)
 
 
