@@ -16,6 +16,9 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 UDEVDIR    ?= $(PREFIX)/lib/udev/rules.d
 SYSUSERDIR ?= $(PREFIX)/lib/sysusers.d
 CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
+MANDIR     ?= $(PREFIX)/share/man
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
 FUZZ_CC    ?= clang
 TIME       ?= 60
 JOBS       ?= $(shell nproc)
@@ -59,6 +62,8 @@ PRIVILEGED := postern postern-worker postern-spawner
 
 # What systemd is told of them.
 UNITS := $(wildcard systemd/*.service systemd/*.socket)
+
+PAGES := $(wildcard man/*.1)
 
 LIBS_tests := -lcmocka -lcjson -lmount -lseccomp -lcap-ng
 
@@ -213,7 +218,7 @@ fuzz: $(FUZZERS) ## each fuzz target for TIME seconds
 
 SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov \
 	tests/vm/guest/usr/local/sbin/vm-shell tests/vm/guest/usr/local/sbin/vm-hardware tests/fixtures/collect
-lint: ## formatter, clang-tidy, cppcheck, shellcheck, rules of our own: no finding
+lint: ## formatter, clang-tidy, cppcheck, shellcheck, mandoc, rules of our own: no finding
 	@tests/lint/includes
 	@tests/lint/records
 	@tests/lint/starts
@@ -224,6 +229,9 @@ lint: ## formatter, clang-tidy, cppcheck, shellcheck, rules of our own: no findi
 		--inline-suppr --suppressions-list=tests/lint/cppcheck --error-exitcode=1 \
 		-j $(JOBS) -I. $(DEFS) $(TEST_OPS) $(C_FILES)
 	shellcheck $(SCRIPTS)
+	shellcheck -s bash completion/posternctl.bash
+	zsh -n completion/_posternctl
+	mandoc -T lint -W warning $(PAGES)
 
 tcb: programs-release ## code lines that run with privilege, per program
 	@tests/lint/tcb $(PRIVILEGED:%=build/release/%)
@@ -258,6 +266,10 @@ install: programs-release ## below DESTDIR and PREFIX
 	install -m 644 systemd/postern.sysusers $(DESTDIR)$(SYSUSERDIR)/postern.conf
 	@# Read once `journalctl --update-catalog` was run; packages have a trigger for it.
 	install -m 644 systemd/postern.catalog $(DESTDIR)$(CATALOGDIR)
+	install -d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
+	install -m 644 $(PAGES) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 completion/posternctl.bash $(DESTDIR)$(BASHDIR)/posternctl
+	install -m 644 completion/_posternctl $(DESTDIR)$(ZSHDIR)
 
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/postern $(DESTDIR)$(BINDIR)/posternctl \
@@ -266,6 +278,8 @@ uninstall: ## what install put there
 	rm -f $(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS)) \
 		$(DESTDIR)$(UDEVDIR)/61-postern.rules $(DESTDIR)$(SYSUSERDIR)/postern.conf \
 		$(DESTDIR)$(CATALOGDIR)/postern.catalog
+	rm -f $(PAGES:man/%=$(DESTDIR)$(MANDIR)/man1/%) \
+		$(DESTDIR)$(BASHDIR)/posternctl $(DESTDIR)$(ZSHDIR)/_posternctl
 	-rmdir $(DESTDIR)$(LIBEXECDIR)
 
 clean: ## remove what was built

@@ -12,28 +12,20 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 
+#include "ctl/choice.h"
 #include "ctl/ctl.h"
 #include "ctl/gaps.h"
-#include "ctl/trail.h"
-#include "ctl/when.h"
-#include "ipc/ops.h"
 
 #define LINES_MAX    1000000
 #define FOLLOW_LINES 10
 #define REPORT_MAX   (64 * 1024 * 1024)
 
 struct options {
-	struct trail_options trail;
-	struct filter filter;
+	struct choice choice;
 	enum show_form form;
 	uint64_t lines; /* only the last so many; 0: all */
-	uint64_t now;
 	bool gaps;
-	bool since;
-	bool until;
-	bool uid;
 };
 
 /* The last texts, the oldest at `at`. */
@@ -65,28 +57,17 @@ static int help(void)
 	     "Shows what the agent recorded: what the host asked for, what was decided,\n"
 	     "by which rule, and what came of it; by default from this machine's "
 	     "journal.\n"
-	     "\n"
-	     "  --since TIME         records of events from TIME on\n"
-	     "  --until TIME         up to it\n"
-	     "  --denied             decisions that refused, would have, or failed\n"
-	     "  --command NAME       of this command (may be repeated)\n"
-	     "  --session N          of this session of the host\n"
+	     "\n" CHOICE_HELP_TIMES "  --denied             decisions that refused, "
+	     "would have, or failed\n" CHOICE_HELP_WHICH
 	     "  -n, --lines N        only the last N\n"
 	     "  -f, --follow         the last 10 (with --since: all), then new ones\n"
 	     "  --gaps               no records, but which are missing or came twice,\n"
 	     "                       and where the worker was killed\n"
-	     "  -o short|verbose|json\n"
+	     "  -o, --output short|verbose|json\n"
 	     "                       a line for each record; every field; JSON lines\n"
-	     "  --json               as -o json\n"
-	     "  --file PATH          JSON lines that the agent wrote, as told by its\n"
-	     "                       --audit file:PATH; - for standard input\n"
-	     "  -D, --directory DIR  the journal files in DIR\n"
-	     "  --uid N              whose records of the journal are believed: 0\n"
+	     "  --json               as -o json\n" CHOICE_HELP_WHERE
 	     "  -h, --help           print this\n"
-	     "\n"
-	     "TIME is YYYY-MM-DD, 'YYYY-MM-DD HH:MM[:SS]', HH:MM[:SS], today, "
-	     "yesterday,\n"
-	     "now, -2h, '2h ago', -30min or @SECONDS. Colour on a terminal, unless\n"
+	     "\n" CHOICE_HELP_TIME " Colour on a terminal, unless\n"
 	     "NO_COLOR is set.\n"
 	     "\n"
 	     "Exit status: 0 records were shown, or --gaps found nothing; 1 there were\n"
@@ -164,7 +145,7 @@ static int ring_print(struct view *v)
 
 static int take(struct view *v)
 {
-	if (!filter_takes(&v->o->filter, v->record))
+	if (!filter_takes(&v->o->choice.filter, v->record))
 		return CTL_OK;
 	if (v->o->gaps)
 		return gaps_add(&v->gaps, v->record) < 0
@@ -245,17 +226,6 @@ static int follow(struct view *v)
 
 /* ---- the end ---- */
 
-static void told_bad(const struct view *v)
-{
-	uint64_t n = v->trail->bad;
-	const char *one = v->o->trail.file ? "line is" : "entry is";
-	const char *many = v->o->trail.file ? "lines are" : "entries are";
-
-	if (n)
-		fprintf(stderr, "posternctl: %" PRIu64 " %s no record%s and left out\n",
-			n, n == 1 ? one : many, n == 1 ? "" : "s");
-}
-
 static int end_gaps(struct view *v)
 {
 	CLEANUP(wbuf_free) struct wbuf report = wbuf_growing(REPORT_MAX);
@@ -277,16 +247,14 @@ static int end_records(struct view *v)
 	if (v->shown)
 		return CTL_OK;
 	fputs("-- no records --\n", stderr);
-	if (geteuid() != 0 && !v->o->trail.file && !v->o->trail.directory)
-		fputs("The system's journal is for root and the group systemd-journal.\n",
-		      stderr);
+	choice_told_none(&v->o->choice);
 	/* Who followed and ended it has what was asked for. */
-	return v->o->trail.follow ? CTL_OK : CTL_ERROR;
+	return v->o->choice.trail.follow ? CTL_OK : CTL_ERROR;
 }
 
 static int show_trail(struct view *v)
 {
-	int status = v->o->trail.follow ? watch_signals(v) : CTL_OK;
+	int status = v->o->choice.trail.follow ? watch_signals(v) : CTL_OK;
 
 	if (status == CTL_OK)
 		status = drain(v);
@@ -294,9 +262,9 @@ static int show_trail(struct view *v)
 		status = ring_print(v);
 	if (status == CTL_OK)
 		status = flush(v);
-	if (status == CTL_OK && v->o->trail.follow)
+	if (status == CTL_OK && v->o->choice.trail.follow)
 		status = follow(v);
-	told_bad(v);
+	choice_told_bad(&v->o->choice, v->trail);
 	if (status != CTL_OK)
 		return CTL_FAILED;
 	return v->o->gaps ? end_gaps(v) : end_records(v);
@@ -312,18 +280,18 @@ static void view_done(struct view *v)
 	close_p(&v->signals);
 }
 
-static int audit(const struct options *o)
+static int audit(struct options *o)
 {
 	CLEANUP(view_done)
 	struct view v = {.o = o, .signals = -1, .text = wbuf_growing(SHOW_MAX)};
 
 	v.text.plain = true;
 	v.show = show_for_stdout(o->form);
-	v.gaps.partial = o->since;
+	v.gaps.partial = o->choice.since;
 	v.record = malloc(sizeof(*v.record));
 	if (!v.record || ring_init(&v.ring, o->lines) < 0)
 		return ctl_fail("no memory");
-	v.trail = o->trail.file ? lines_open(&o->trail) : journal_open(&o->trail);
+	v.trail = choice_open(&o->choice);
 	/* Who pipes into `head` wants no more, and no word about it. */
 	signal(SIGPIPE, SIG_IGN);
 	return v.trail ? show_trail(&v) : CTL_FAILED;
@@ -331,74 +299,19 @@ static int audit(const struct options *o)
 
 /* ---- the command line ---- */
 
-enum {
-	OPT_SINCE = 256,
-	OPT_UNTIL,
-	OPT_DENIED,
-	OPT_COMMAND,
-	OPT_SESSION,
-	OPT_GAPS,
-	OPT_JSON,
-	OPT_FILE,
-	OPT_UID,
-};
+enum { OPT_DENIED = 256, OPT_GAPS, OPT_JSON };
 
 static const struct option longs[] = {
-	{"since", required_argument, NULL, OPT_SINCE},
-	{"until", required_argument, NULL, OPT_UNTIL},
+	CHOICE_LONGS,
 	{"denied", no_argument, NULL, OPT_DENIED},
-	{"command", required_argument, NULL, OPT_COMMAND},
-	{"session", required_argument, NULL, OPT_SESSION},
 	{"lines", required_argument, NULL, 'n'},
 	{"follow", no_argument, NULL, 'f'},
 	{"gaps", no_argument, NULL, OPT_GAPS},
 	{"output", required_argument, NULL, 'o'},
 	{"json", no_argument, NULL, OPT_JSON},
-	{"file", required_argument, NULL, OPT_FILE},
-	{"directory", required_argument, NULL, 'D'},
-	{"uid", required_argument, NULL, OPT_UID},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
-
-static int read_number(const char *option, const char *text, uint64_t min, uint64_t max,
-		       uint64_t *v)
-{
-	char *end;
-	unsigned long long n;
-
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || n < min || n > max)
-		return ctl_fail("audit: %s: '%s' is no number from %" PRIu64
-				" to %" PRIu64,
-				option, text, min, max);
-	*v = n;
-	return CTL_OK;
-}
-
-static int read_time(const char *option, const char *text, uint64_t now, uint64_t *usec)
-{
-	if (when_read(text, now, usec) == 0)
-		return CTL_OK;
-	return ctl_fail("audit: %s: '%s' is no time; one is written as " WHEN_FORMS,
-			option, text);
-}
-
-/* With `guest-` before it, or without. */
-static int read_command(const char *text, uint64_t *ops)
-{
-	char name[64];
-	int n = snprintf(name, sizeof(name), "guest-%s", text);
-	uint32_t op = op_by_name(text, strlen(text));
-
-	if (op == OP_NONE && n > 0 && (size_t)n < sizeof(name))
-		op = op_by_name(name, (size_t)n);
-	if (op == OP_NONE || op_by_number(op)->flags & OPF_PART)
-		return ctl_fail("audit: --command: there is no command '%s'", text);
-	*ops |= UINT64_C(1) << op;
-	return CTL_OK;
-}
 
 static int read_form(const char *text, enum show_form *form)
 {
@@ -414,100 +327,56 @@ static int read_form(const char *text, enum show_form *form)
 	return ctl_fail("audit: -o: '%s' is none of short, verbose, json", text);
 }
 
-/* Options that say which records. */
-static int filter_option(struct options *o, int c)
-{
-	struct filter *f = &o->filter;
-
-	switch (c) {
-	case OPT_SINCE:
-		o->since = true;
-		return read_time("--since", optarg, o->now, &f->since);
-	case OPT_UNTIL:
-		o->until = true;
-		return read_time("--until", optarg, o->now, &f->until);
-	case OPT_DENIED:
-		f->denied = true;
-		return CTL_OK;
-	case OPT_COMMAND:
-		return read_command(optarg, &f->ops);
-	case OPT_SESSION:
-		f->one_session = true;
-		return read_number("--session", optarg, 0, UINT64_MAX, &f->session);
-	case 'n':
-		return read_number("--lines", optarg, 1, LINES_MAX, &o->lines);
-	default: /* every option has its case */
-		return CTL_FAILED;
-	}
-}
-
 static int option(struct options *o, int c)
 {
-	uint64_t uid = 0;
-	int r = CTL_OK;
-
 	switch (c) {
+	case OPT_DENIED:
+		o->choice.filter.denied = true;
+		return CTL_OK;
+	case 'n':
+		return choice_number(&o->choice, "--lines", 1, LINES_MAX, &o->lines);
 	case 'f':
-		o->trail.follow = true;
-		break;
+		o->choice.trail.follow = true;
+		return CTL_OK;
 	case OPT_GAPS:
 		o->gaps = true;
-		break;
+		return CTL_OK;
 	case 'o':
 		return read_form(optarg, &o->form);
 	case OPT_JSON:
 		o->form = SHOW_JSON;
-		break;
-	case OPT_FILE:
-		o->trail.file = optarg;
-		break;
-	case 'D':
-		o->trail.directory = optarg;
-		break;
-	case OPT_UID:
-		o->uid = true;
-		r = read_number("--uid", optarg, 0, UINT32_MAX - 1, &uid);
-		o->trail.uid = (uid_t)uid;
-		break;
+		return CTL_OK;
 	default:
-		return filter_option(o, c);
+		return choice_option(&o->choice, c);
 	}
-	return r;
 }
 
 /* What does not go together. */
 static int settle(struct options *o)
 {
-	const struct filter *f = &o->filter;
+	const struct filter *f = &o->choice.filter;
+	const bool follows = o->choice.trail.follow;
 
-	if (o->trail.file && (o->trail.directory || o->uid))
-		return ctl_fail("audit: --directory and --uid are of the journal, --file "
-				"is another source");
 	if (o->gaps && (f->denied || f->ops || f->one_session))
 		return ctl_fail("audit: --gaps looks at all records: not with --denied, "
 				"--command, --session");
-	if (o->gaps && (o->trail.follow || o->lines))
+	if (o->gaps && (follows || o->lines))
 		return ctl_fail("audit: --gaps goes neither with --follow nor --lines");
-	if (o->trail.follow && o->until)
+	if (follows && o->choice.until)
 		return ctl_fail("audit: --follow and --until do not go together");
-	if (f->since > f->until)
-		return ctl_fail("audit: --since is later than --until");
-	if (o->trail.follow && !o->since && !o->lines)
+	if (follows && !o->choice.since && !o->lines)
 		o->lines = FOLLOW_LINES;
-	return CTL_OK;
+	return choice_settle(&o->choice);
 }
 
 int ctl_audit(int argc, char **argv)
 {
-	struct timespec ts;
-	struct options o = {.filter = {.until = UINT64_MAX}};
+	struct options o = {.form = SHOW_SHORT};
 	int c;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	o.now = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-	o.trail.filter = &o.filter;
+	choice_init(&o.choice, "audit");
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "n:fo:D:h", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, CHOICE_SHORT "n:fo:h", longs, NULL)) != -1) {
 		if (c == 'h')
 			return help();
 		if (c == '?')

@@ -1,286 +1,104 @@
 /*
- * ctl/call.c - posternctl call: one request to an agent, and its reply
+ * ctl/call.c - posternctl call: requests to an agent, and its replies
  *
  * Runs in:   posternctl, as the user who calls it
  * Input:     the command line; replies of an agent, shown as they come
  * May touch: the agent's socket; standard input, output and error
  * Must not:  be linked into the agent
- *
- * The other side of the protocol: what a host does with a channel of unknown state
- * (protocol 1.4) before it sends its request. Any agent with a unix socket will do.
  */
 #include <cjson/cJSON.h>
 #include <getopt.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <time.h>
 
 #include "ctl/ctl.h"
-#include "ipc/jsonw.h"
-#include "ipc/loop.h"
+#include "ctl/link.h"
+#include "ctl/reply.h"
+#include "ctl/requests.h"
 #include "ipc/ops.h"
 
 #define SOCKET_VARIABLE "POSTERN_SOCKET"
 
-/* A file read of 48 MiB makes a line of 64 MiB; this leaves room. */
-#define REPLY_MAX   ((size_t)256 * 1024 * 1024)
-#define REQUEST_MAX REPLY_MAX
-
-#define SENTINEL 0xFF
+#define REPEAT_MAX 1000000
 
 struct options {
 	const char *socket;
+	const char *file;
 	uint64_t timeout_ms;
+	uint64_t interval_ms;
+	uint64_t repeat; /* 0: not said, so once and without a summary */
+	enum reply_form form;
+	bool json;
+	bool pretty;
 	bool sync;
 };
 
-/* ---- the connection ---- */
-
-struct link {
-	int fd;
-	uint64_t timeout_ms;
-	struct wbuf in;  /* received; the next call drops the line given out last */
-	size_t given;    /* bytes of it given out */
-	size_t searched; /* bytes behind these, known to be without a line feed */
-	bool mute;       /* the agent takes nothing any more */
-	bool closed;     /* nothing more will come */
+/* One call: all requests, as often as they are asked for. */
+struct call {
+	const struct options *o;
+	const struct requests *requests;
+	struct link link;
+	bool lost;       /* where the next reply begins */
+	uint64_t *times; /* microseconds that replies took */
+	size_t n, room;
+	size_t errors;
 };
 
-enum waited { LINE, TIMEOUT, CLOSED, TOO_LONG };
+/* ---- how long it takes ---- */
 
-static const char *const wait_errors[] = {
-	[TIMEOUT] = "no answer in time",
-	[CLOSED] = "the agent closed the connection",
-	[TOO_LONG] = "the reply is too long",
-};
-
-static void link_done(struct link *l)
+static uint64_t now_usec(void)
 {
-	close_p(&l->fd);
-	wbuf_free(&l->in);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static int link_open(struct link *l, const struct options *o)
+static int took(struct call *c, uint64_t usec)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	size_t len = strlen(o->socket);
-	/* A full backlog makes connect wait, and only this bounds it. */
-	struct timeval limit = {.tv_sec = (time_t)(o->timeout_ms / 1000),
-				.tv_usec = (suseconds_t)(o->timeout_ms % 1000 * 1000)};
+	if (c->n == c->room) {
+		size_t room = c->room ? 2 * c->room : 64;
+		uint64_t *times = reallocarray(c->times, room, sizeof(*times));
 
-	*l = (struct link){
-		.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
-		.timeout_ms = o->timeout_ms,
-		.in = wbuf_growing(REPLY_MAX),
-	};
-	if (len >= sizeof(addr.sun_path))
-		return ctl_fail("%s: a socket's path has at most %zu bytes", o->socket,
-				sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, o->socket, len);
-	if (l->fd < 0 ||
-	    setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
-	    connect(l->fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return ctl_fail("cannot connect to %s: %s", o->socket,
-				errno == EAGAIN ? "not accepted in time"
-						: strerror(errno));
+		if (!times)
+			return ctl_fail("no memory");
+		c->times = times;
+		c->room = room;
+	}
+	c->times[c->n++] = usec;
 	return CTL_OK;
 }
 
-/* Send what there is room for; what is left is in OUT. */
-static void link_send(struct link *l, struct rbuf *out)
+static int by_size(const void *a, const void *b)
 {
-	ssize_t n = send(l->fd, out->p, rbuf_left(out), MSG_DONTWAIT | MSG_NOSIGNAL);
+	const uint64_t *x = a, *y = b;
 
-	if (n > 0)
-		rbuf_take(out, (size_t)n);
-	else if (errno != EAGAIN && errno != EINTR)
-		/* It may have answered before it went: what came is still read. */
-		l->mute = true;
+	return (*x > *y) - (*x < *y);
 }
 
-static void link_receive(struct link *l)
+static void summary(struct call *c)
 {
-	char piece[64 * 1024];
-	ssize_t n = recv(l->fd, piece, sizeof(piece), MSG_DONTWAIT);
+	const uint64_t *t = c->times;
+	/* Of an even number there are two in the middle. */
+	size_t low = (c->n - 1) / 2, high = c->n / 2;
 
-	if (n > 0)
-		wbuf_put(&l->in, piece, (size_t)n);
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		l->closed = true;
-}
-
-/* Take a line that is complete; true with its LEN bytes, LF included. */
-static bool link_take(struct link *l, const char **line, size_t *len)
-{
-	size_t from = l->given + l->searched;
-	const uint8_t *start;
-	const uint8_t *end;
-
-	if (l->in.len == from)
-		return false;
-	start = l->in.p + l->given;
-	end = memchr(l->in.p + from, '\n', l->in.len - from);
-	if (!end) {
-		l->searched = l->in.len - l->given;
-		return false;
-	}
-	*line = (const char *)start;
-	*len = (size_t)(end - start) + 1;
-	l->given += *len;
-	l->searched = 0;
-	return true;
-}
-
-/* Forget the lines given out. */
-static void link_compact(struct link *l)
-{
-	if (!l->given)
+	if (!c->o->repeat || !c->n)
 		return;
-	memmove(l->in.p, l->in.p + l->given, l->in.len - l->given);
-	l->in.len -= l->given;
-	l->given = 0;
+	qsort(c->times, c->n, sizeof(*c->times), by_size);
+	fprintf(stderr,
+		"posternctl: %zu replies, %zu errors; time: min %.3f ms, median %.3f ms, "
+		"max %.3f ms\n",
+		c->n, c->errors, (double)t[0] / 1e3, (double)(t[low] + t[high]) / 2e3,
+		(double)t[c->n - 1] / 1e3);
 }
 
-/*
- * Send OUT, and meanwhile wait for the next line. It is valid until the next call. Both
- * at once: an agent may answer while the request is still on its way.
- */
-static enum waited link_line(struct link *l, struct rbuf *out, uint64_t deadline,
-			     const char **line, size_t *len)
-{
-	link_compact(l);
-	while (!link_take(l, line, len)) {
-		struct pollfd p = {.fd = l->fd, .events = POLLIN};
-		uint64_t now = now_ms();
-
-		if (rbuf_left(out) && !l->mute)
-			p.events |= POLLOUT;
-		if (l->in.bad)
-			return TOO_LONG;
-		if (l->closed)
-			return CLOSED;
-		if (now >= deadline)
-			return TIMEOUT;
-		if (poll(&p, 1, (int)(deadline - now)) <= 0)
-			continue;
-		if (p.revents & POLLOUT)
-			link_send(l, out);
-		if (p.revents & (POLLIN | POLLHUP | POLLERR))
-			link_receive(l);
-	}
-	return LINE;
-}
-
-/* ---- the handshake ---- */
-
-/* Is LINE the answer to a delimited sync with ID? What stands before 0xFF is garbage. */
-static bool is_sync_reply(const char *line, size_t len, double id)
-{
-	const char *mark = memrchr(line, SENTINEL, len);
-	cJSON *reply;
-	bool ours;
-
-	if (!mark)
-		return false;
-	mark++;
-	reply = cJSON_ParseWithLength(mark, (size_t)(line + len - mark));
-	/* NaN, equal to nothing, if there is no such number. */
-	ours = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(reply, "return")) ==
-	       id;
-	cJSON_Delete(reply);
-	return ours;
-}
-
-static enum waited handshake(struct link *l)
-{
-	uint64_t deadline = now_ms() + l->timeout_ms;
-	char text[128];
-	uint32_t id; /* exact in a double */
-	const char *line;
-	struct rbuf out;
-	enum waited w;
-	size_t len;
-
-	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
-		id = (uint32_t)deadline;
-	out = rbuf_of(text, (size_t)snprintf(text, sizeof(text),
-					     "%c{\"execute\": \"guest-sync-delimited\", "
-					     "\"arguments\": {\"id\": %u}}\n",
-					     SENTINEL, id));
-	do {
-		w = link_line(l, &out, deadline, &line, &len);
-	} while (w == LINE && !is_sync_reply(line, len, id));
-	return w;
-}
-
-/* ---- the request ---- */
-
-static int read_input(struct wbuf *w)
-{
-	for (;;) {
-		char piece[64 * 1024];
-		ssize_t n = read(STDIN_FILENO, piece, sizeof(piece));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return ctl_fail("cannot read standard input: %s",
-					strerror(errno));
-		if (n == 0)
-			return CTL_OK;
-		wbuf_put(w, piece, (size_t)n);
-	}
-}
-
-/* A request from a command's name and, unless NULL, the text of an object. */
-static int compose(struct wbuf *w, const char *name, const char *arguments)
-{
-	wbuf_text(w, "{\"execute\": ");
-	jsonw_cstr(w, name);
-	if (arguments) {
-		cJSON *tree = cJSON_ParseWithOpts(arguments, NULL, true);
-		bool object = cJSON_IsObject(tree);
-
-		cJSON_Delete(tree);
-		if (!object)
-			return ctl_fail("the arguments are no JSON object: %s",
-					arguments);
-		wbuf_text(w, ", \"arguments\": ");
-		wbuf_text(w, arguments);
-	}
-	wbuf_text(w, "}");
-	return CTL_OK;
-}
-
-/* What is sent, from the words behind the options. */
-static int build_request(struct wbuf *w, const char *request, const char *arguments)
-{
-	int r = CTL_OK;
-	bool composed = false;
-
-	if (strcmp(request, "-") == 0)
-		r = read_input(w);
-	else if (request[strspn(request, " \t\r\n")] == '{')
-		wbuf_text(w, request);
-	else
-		composed = true;
-	if (composed)
-		r = compose(w, request, arguments);
-	else if (arguments)
-		r = ctl_fail("arguments go with the name of a command only");
-	wbuf_text(w, "\n");
-	if (r == CTL_OK && w->bad)
-		r = ctl_fail("the request is too long");
-	return r;
-}
+/* ---- one request ---- */
 
 /* Is it a command that answers only when it fails? Text that is no JSON is none. */
-static bool expects_no_reply(const struct wbuf *request)
+static bool expects_no_reply(const struct rbuf *request)
 {
-	cJSON *tree = cJSON_ParseWithLength((const char *)request->p, request->len);
+	cJSON *tree = cJSON_ParseWithLength((const char *)request->p, rbuf_left(request));
 	const char *name =
 		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(tree, "execute"));
 	uint32_t number = name ? op_by_name(name, strlen(name)) : OP_NONE;
@@ -289,54 +107,111 @@ static bool expects_no_reply(const struct wbuf *request)
 	return number != OP_NONE && op_by_number(number)->flags & OPF_NO_REPLY;
 }
 
-/* ---- the reply ---- */
-
-static int judge(const char *line, size_t len)
+static int resync(struct call *c)
 {
-	size_t skip = (uint8_t)*line == SENTINEL; /* of a guest-sync-delimited */
-	cJSON *reply = cJSON_ParseWithLength(line + skip, len - skip);
-	bool good = cJSON_HasObjectItem(reply, "return");
-	bool bad = cJSON_HasObjectItem(reply, "error");
+	enum waited w = c->o->sync && c->lost ? link_sync(&c->link) : LINE;
 
-	cJSON_Delete(reply);
-	if (good != bad)
-		return good ? CTL_OK : CTL_ERROR;
-	return ctl_fail("this is no reply of an agent");
+	if (w != LINE)
+		return ctl_fail("%s: no sync: %s", c->o->socket, wait_errors[w]);
+	c->lost = false;
+	return CTL_OK;
 }
 
-static int show(const char *line, size_t len)
+/* There is no reply, and perhaps none was to come. */
+static int no_reply(struct call *c, enum waited w, bool sent, const struct rbuf *request)
 {
-	int r;
-
-	fwrite(line, 1, len, stdout);
-	r = ctl_flush();
-	return r == CTL_OK ? judge(line, len) : r;
+	c->lost = true;
+	if ((w != TIMEOUT && w != CLOSED) || !sent || !expects_no_reply(request))
+		return ctl_fail("%s: %s", c->o->socket, wait_errors[w]);
+	fprintf(stderr,
+		"posternctl: no reply (%s): this command answers only when it fails\n",
+		w == TIMEOUT ? "none in time" : "connection closed");
+	return CTL_OK;
 }
 
-static int converse(struct link *l, const struct options *o, const struct wbuf *request)
+static int converse(struct call *c, const struct rbuf *request)
 {
-	struct rbuf out = rbuf_of(request->p, request->len);
+	struct rbuf out = *request;
+	uint64_t began;
 	const char *line;
 	enum waited w;
 	size_t len;
+	int r;
 
-	if (o->sync) {
-		w = handshake(l);
-		if (w != LINE)
-			return ctl_fail("%s: no sync: %s", o->socket, wait_errors[w]);
+	if (resync(c) != CTL_OK)
+		return CTL_FAILED;
+	began = now_usec();
+	w = link_line(&c->link, &out, &line, &len);
+	if (w != LINE)
+		return no_reply(c, w, !rbuf_left(&out), request);
+	if (took(c, now_usec() - began) != CTL_OK)
+		return CTL_FAILED;
+	r = reply_show(c->o->form, line, len);
+	c->errors += r == CTL_ERROR;
+	return r;
+}
+
+/* ---- all of them ---- */
+
+/* The worst of all statuses; what fails ends it. */
+static int converse_all(struct call *c)
+{
+	int worst = CTL_OK;
+
+	for (size_t i = 0; i < c->requests->n; i++) {
+		const struct rbuf request = requests_at(c->requests, i);
+		int r = converse(c, &request);
+
+		if (r == CTL_FAILED)
+			return r;
+		worst = r > worst ? r : worst;
 	}
-	w = link_line(l, &out, now_ms() + l->timeout_ms, &line, &len);
-	if (w == LINE)
-		return show(line, len);
-	if ((w == TIMEOUT || w == CLOSED) && !rbuf_left(&out) &&
-	    expects_no_reply(request)) {
-		fprintf(stderr,
-			"posternctl: no reply (%s): "
-			"this command answers only when it fails\n",
-			w == TIMEOUT ? "none in time" : "connection closed");
-		return CTL_OK;
-	}
-	return ctl_fail("%s: %s", o->socket, wait_errors[w]);
+	return worst;
+}
+
+static void pause_for(uint64_t ms)
+{
+	struct timespec left = {.tv_sec = (time_t)(ms / 1000),
+				.tv_nsec = (long)(ms % 1000) * 1000000};
+
+	while (nanosleep(&left, &left) < 0 && errno == EINTR)
+		;
+}
+
+static int repeat(struct call *c)
+{
+	int worst = CTL_OK;
+	uint64_t n = 0;
+
+	do {
+		int r;
+
+		if (n)
+			pause_for(c->o->interval_ms);
+		r = converse_all(c);
+		if (r == CTL_FAILED)
+			return r;
+		worst = r > worst ? r : worst;
+	} while (++n < c->o->repeat);
+	return worst;
+}
+
+static void call_done(struct call *c)
+{
+	link_done(&c->link);
+	free(c->times);
+}
+
+static int call(const struct options *o, const struct requests *requests)
+{
+	CLEANUP(call_done)
+	struct call c = {.o = o, .requests = requests, .link.fd = -1, .lost = true};
+	int r = link_open(&c.link, o->socket, o->timeout_ms);
+
+	if (r == CTL_OK)
+		r = repeat(&c);
+	summary(&c);
+	return r;
 }
 
 /* ---- the command line ---- */
@@ -344,29 +219,64 @@ static int converse(struct link *l, const struct options *o, const struct wbuf *
 static int help(void)
 {
 	puts("Usage: posternctl call [OPTIONS] REQUEST [ARGUMENTS]\n"
+	     "       posternctl call [OPTIONS] -f FILE\n"
 	     "\n"
-	     "Send one request to an agent over its unix socket and print the reply.\n"
+	     "Send requests to an agent over its unix socket and print the replies.\n"
 	     "REQUEST is the name of a command, with ARGUMENTS as a JSON object; or the\n"
 	     "request as JSON; or - to read it from standard input.\n"
 	     "\n"
-	     "  -s, --socket PATH      the agent's socket (default: $" SOCKET_VARIABLE
+	     "  -s, --socket PATH       the agent's socket (default: $" SOCKET_VARIABLE
 	     ")\n"
-	     "  -t, --timeout SECONDS  for each wait (default: 10)\n"
-	     "      --no-sync          send the request without a handshake before it\n"
-	     "  -h, --help             this text\n"
+	     "  -t, --timeout SECONDS   for each wait (default: 10)\n"
+	     "  -f, --file FILE         the requests in FILE (- for standard input), "
+	     "each\n"
+	     "                          when the one before has its reply: JSON objects, "
+	     "or\n"
+	     "                          lines of a command's name and perhaps an "
+	     "object;\n"
+	     "                          lines that begin with # are passed over\n"
+	     "      --repeat N          all of it N times, and how long replies took\n"
+	     "      --interval SECONDS  wait so long before each repetition\n"
+	     "      --pretty            indent the replies\n"
+	     "      --json              print one JSON value for each reply, and nothing "
+	     "of\n"
+	     "                          what is no reply\n"
+	     "      --no-sync           send requests without a handshake before them\n"
+	     "  -h, --help              this text\n"
 	     "\n"
-	     "Exit status: 0 if the reply is a result, 1 if it is an error, 2 if there\n"
+	     "A reply is printed as it came, on a line of its own, unless told "
+	     "otherwise.\n"
+	     "\n"
+	     "Exit status: 0 if all replies are results, 1 if one is an error, 2 if "
+	     "there\n"
 	     "was none or the call was wrong.\n"
 	     "\n"
 	     "  posternctl call guest-sync '{\"id\": 5}'");
 	return ctl_flush();
 }
 
-enum { OPT_NO_SYNC = 256 };
+static int parse_repeat(uint64_t *n)
+{
+	char *end;
+	unsigned long v = strtoul(optarg, &end, 10);
+
+	if (*optarg < '0' || *optarg > '9' || *end || !v || v > REPEAT_MAX)
+		return ctl_fail("--repeat: '%s' is no number from 1 to %d", optarg,
+				REPEAT_MAX);
+	*n = v;
+	return CTL_OK;
+}
+
+enum { OPT_NO_SYNC = 256, OPT_REPEAT, OPT_INTERVAL, OPT_PRETTY, OPT_JSON };
 
 static const struct option long_options[] = {
 	{"socket", required_argument, NULL, 's'},
 	{"timeout", required_argument, NULL, 't'},
+	{"file", required_argument, NULL, 'f'},
+	{"repeat", required_argument, NULL, OPT_REPEAT},
+	{"interval", required_argument, NULL, OPT_INTERVAL},
+	{"pretty", no_argument, NULL, OPT_PRETTY},
+	{"json", no_argument, NULL, OPT_JSON},
 	{"no-sync", no_argument, NULL, OPT_NO_SYNC},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -384,42 +294,71 @@ static int bad_option(int reason, char **argv)
 			why);
 }
 
-static int run(const struct options *o, const char *text, const char *arguments)
+static int option(struct options *o, int c, char **argv)
 {
-	CLEANUP(wbuf_free) struct wbuf request = wbuf_growing(REQUEST_MAX);
-	CLEANUP(link_done) struct link l = {.fd = -1};
-	int r = build_request(&request, text, arguments);
+	switch (c) {
+	case 's':
+		o->socket = optarg;
+		return CTL_OK;
+	case 'f':
+		o->file = optarg;
+		return CTL_OK;
+	case 't':
+		return ctl_seconds("--timeout", optarg, 0.001, &o->timeout_ms);
+	case OPT_REPEAT:
+		return parse_repeat(&o->repeat);
+	case OPT_INTERVAL:
+		return ctl_seconds("--interval", optarg, 0, &o->interval_ms);
+	case OPT_PRETTY:
+		o->pretty = true;
+		return CTL_OK;
+	case OPT_JSON:
+		o->json = true;
+		return CTL_OK;
+	case OPT_NO_SYNC:
+		o->sync = false;
+		return CTL_OK;
+	default:
+		return bad_option(c, argv);
+	}
+}
 
-	if (r == CTL_OK)
-		r = link_open(&l, o);
-	return r == CTL_OK ? converse(&l, o, &request) : r;
+static int words(const struct options *o, int n, char **v)
+{
+	if (o->file && n)
+		return ctl_fail("--file has the requests: '%s' is one too many", v[0]);
+	if (!o->file && !n)
+		return ctl_fail("no request given (try: posternctl call --help)");
+	if (n > 2)
+		return ctl_fail("one argument too many: '%s'", v[2]);
+	if (o->interval_ms && !o->repeat)
+		return ctl_fail("--interval goes with --repeat");
+	if (!o->socket || !*o->socket)
+		return ctl_fail(
+			"no socket given: use --socket PATH or set " SOCKET_VARIABLE);
+	return CTL_OK;
 }
 
 int ctl_call(int argc, char **argv)
 {
+	CLEANUP(requests_done) struct requests requests = {0};
 	struct options o = {
 		.socket = getenv(SOCKET_VARIABLE), .timeout_ms = 10000, .sync = true};
-	int c;
+	int c, r;
 
 	/* `+`: what follows REQUEST is no option. `:`: the messages are ours. */
-	while ((c = getopt_long(argc, argv, "+:s:t:h", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:s:t:f:h", long_options, NULL)) != -1) {
 		if (c == 'h')
 			return help();
-		if (c == 's')
-			o.socket = optarg;
-		else if (c == OPT_NO_SYNC)
-			o.sync = false;
-		else if (c != 't')
-			return bad_option(c, argv);
-		else if (ctl_seconds(optarg, &o.timeout_ms) != CTL_OK)
+		if (option(&o, c, argv) != CTL_OK)
 			return CTL_FAILED;
 	}
-	if (optind == argc)
-		return ctl_fail("no request given (try: posternctl call --help)");
-	if (argc - optind > 2)
-		return ctl_fail("one argument too many: '%s'", argv[optind + 2]);
-	if (!o.socket || !*o.socket)
-		return ctl_fail(
-			"no socket given: use --socket PATH or set " SOCKET_VARIABLE);
-	return run(&o, argv[optind], optind + 1 < argc ? argv[optind + 1] : NULL);
+	argc -= optind;
+	argv += optind;
+	if (words(&o, argc, argv) != CTL_OK)
+		return CTL_FAILED;
+	o.form = o.pretty ? REPLY_PRETTY : o.json ? REPLY_JSON : REPLY_RAW;
+	r = o.file ? requests_of_file(&requests, o.file)
+		   : requests_of_words(&requests, argv[0], argc > 1 ? argv[1] : NULL);
+	return r == CTL_OK ? call(&o, &requests) : r;
 }

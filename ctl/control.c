@@ -194,7 +194,8 @@ int control_parse(struct control_options *o, int argc, char **argv)
 					c == ':' ? "needs a value"
 						 : "is unknown or ambiguous",
 					argv[0]);
-		else if (ctl_seconds(optarg, &o->timeout_ms) != CTL_OK)
+		else if (ctl_seconds("--timeout", optarg, 0.001, &o->timeout_ms) !=
+			 CTL_OK)
 			return CTL_FAILED;
 	}
 	if (optind < argc)

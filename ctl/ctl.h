@@ -28,12 +28,13 @@ int ctl_explain(int argc, char **argv);
 int ctl_list(int argc, char **argv);
 int ctl_reload(int argc, char **argv);
 int ctl_status(int argc, char **argv);
+int ctl_suggest(int argc, char **argv);
 
 /* One line "posternctl: ..." on standard error. Returns CTL_FAILED. */
 int ctl_fail(const char *fmt, ...) PRINTF(1, 2);
 
-/* The value of --timeout: 0.001 to 86,400 seconds. CTL_OK; CTL_FAILED with a line. */
-int ctl_seconds(const char *text, uint64_t *ms);
+/* TEXT, the value of OPTION: LEAST to 86,400 seconds. CTL_OK; CTL_FAILED with a line. */
+int ctl_seconds(const char *option, const char *text, double least, uint64_t *ms);
 
 /* Write out what is buffered on standard output. CTL_OK, or CTL_FAILED with a line. */
 int ctl_flush(void);

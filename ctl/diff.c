@@ -2,7 +2,7 @@
  * ctl/diff.c - posternctl diff: what becomes allowed, what becomes denied
  *
  * Runs in:   posternctl, as the user who calls it
- * Input:     the command line; policy files: any bytes
+ * Input:     the command line; policy files: any bytes; the policy of a running agent
  * May touch: standard output and error
  * Must not:  carry out a request, tell of a difference without one that shows it
  */
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ctl/control.h"
 #include "ctl/ctl.h"
 #include "ctl/differ.h"
 #include "ctl/limits.h"
@@ -19,10 +20,14 @@
 #include "ctl/wording.h"
 #include "ipc/jsonw.h"
 
-#define PROFILE  "profile:"
-#define TEXT_MAX (64u * 1024 * 1024)
+#define PROFILE    "profile:"
+#define INSTALLED  "installed"
+#define RUNNING    "running"
+#define TIMEOUT_MS 10000
+#define TEXT_MAX   (64u * 1024 * 1024)
 
 static const struct option longs[] = {
+	{"control", required_argument, NULL, 'c'},
 	{"json", no_argument, NULL, 'j'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -39,10 +44,16 @@ static int help(void)
 	     "treat differently. Without A it is the policy of this machine.\n"
 	     "\n"
 	     "A and B are a policy file, a directory with the files beneath it (as for\n"
-	     "check --policy-root), or profile:NAME.\n"
+	     "check --policy-root), profile:NAME, installed, or running: the policy that "
+	     "an\n"
+	     "agent decides by, of which its control socket tells. So \"diff running\n"
+	     "installed\" says what a reload would change.\n"
 	     "\n"
-	     "  --json             the differences as JSON\n"
-	     "  -h, --help         print this\n"
+	     "  -c, --control PATH  of the running agent (default: $" CONTROL_VARIABLE
+	     ", else\n"
+	     "                      " CONTROL_DEFAULT ")\n"
+	     "  --json              the differences as JSON\n"
+	     "  -h, --help          print this\n"
 	     "\n"
 	     "Exit status: 0 no difference, 1 differences, or not all could be "
 	     "searched,\n"
@@ -402,16 +413,30 @@ static void json(struct output *o)
 
 /* ---- the verb ---- */
 
-/* A file, a directory, a profile; NULL: what is installed. */
-static int read_policy(struct loaded *l, const char *what)
+/* By which a running agent decides. */
+static int read_running(struct loaded *l, const char *control)
+{
+	CLEANUP(control_done) struct control_link link = {.fd = -1};
+	CLEANUP(close_p) int fd = -1;
+
+	if (control_open(&link, control, TIMEOUT_MS) != CTL_OK)
+		return -1;
+	fd = control_policy(&link, TIMEOUT_MS);
+	return fd < 0 ? -1 : loaded_image(l, fd);
+}
+
+/* A file, a directory, a profile, a word; NULL: what is installed. */
+static int read_policy(struct loaded *l, const char *what, const char *control)
 {
 	char *file = (char *)(uintptr_t)what;
 	struct policy_options o = {0};
 	struct stat st;
 
 	*l = (struct loaded){0};
-	if (!what)
+	if (!what || streq(what, INSTALLED))
 		return loaded_good(l, &o);
+	if (streq(what, RUNNING))
+		return read_running(l, control);
 	if (!strncmp(what, PROFILE, strlen(PROFILE))) {
 		o.profile = what + strlen(PROFILE);
 	} else if (stat(what, &st) < 0) {
@@ -451,13 +476,13 @@ static int report(const struct differ *d, const char *a, const char *b, bool as_
 	return o.n || d->cut ? CTL_ERROR : CTL_OK;
 }
 
-static int diff(const char *a, const char *b, bool as_json)
+static int diff(const char *a, const char *b, const char *control, bool as_json)
 {
 	CLEANUP(loaded_done) struct loaded before = {0};
 	CLEANUP(loaded_done) struct loaded after = {0};
 	CLEANUP(differ_done) struct differ d = {0};
 
-	if (read_policy(&before, a) < 0 || read_policy(&after, b) < 0)
+	if (read_policy(&before, a, control) < 0 || read_policy(&after, b, control) < 0)
 		return CTL_FAILED;
 	if (differ_find(&d, &before.policy, &after.policy) < 0)
 		return ctl_fail("out of memory");
@@ -466,21 +491,25 @@ static int diff(const char *a, const char *b, bool as_json)
 
 int ctl_diff(int argc, char **argv)
 {
+	const char *control = NULL;
 	bool as_json = false;
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
 		if (c == 'h')
 			return help();
-		if (c != 'j')
+		if (c == 'c')
+			control = optarg;
+		else if (c == 'j')
+			as_json = true;
+		else
 			return policy_option_wrong("diff", argv[optind - 1]);
-		as_json = true;
 	}
 	argc -= optind;
 	argv += optind;
 	if (argc != 1 && argc != 2)
 		return ctl_fail("diff: give one or two policies (try: posternctl diff "
 				"--help)");
-	return diff(argc == 2 ? argv[0] : NULL, argv[argc - 1], as_json);
+	return diff(argc == 2 ? argv[0] : NULL, argv[argc - 1], control, as_json);
 }

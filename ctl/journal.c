@@ -177,7 +177,8 @@ struct trail *journal_open(const struct trail_options *o)
 	own->trail = (struct trail){.next = journal_next,
 				    .watch = journal_watch,
 				    .woken = journal_woken,
-				    .end = journal_end};
+				    .end = journal_end,
+				    .escapes = true};
 	t = &own->trail;
 	r = o->directory ? sd_journal_open_directory(&own->j, o->directory, 0)
 			 : sd_journal_open(&own->j, SD_JOURNAL_LOCAL_ONLY);

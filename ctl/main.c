@@ -18,7 +18,7 @@ static const struct verb {
 	const char *summary;
 } verbs[] = {
 	{"audit", ctl_audit, "show what the agent recorded, and what is missing"},
-	{"call", ctl_call, "send one request over the agent's socket, print the reply"},
+	{"call", ctl_call, "send requests over the agent's socket, print the replies"},
 	{"check", ctl_check, "find mistakes in policy files, run their tests"},
 	{"diff", ctl_diff,
 	 "say what another policy would allow, deny and limit otherwise"},
@@ -27,6 +27,7 @@ static const struct verb {
 	 "say of every command whether it is allowed, and by which rule"},
 	{"reload", ctl_reload, "have a running agent read its policy again"},
 	{"status", ctl_status, "say what a running agent decides by, holds and does"},
+	{"suggest", ctl_suggest, "write rules for what complain mode let through"},
 };
 
 int ctl_fail(const char *fmt, ...)
@@ -41,16 +42,16 @@ int ctl_fail(const char *fmt, ...)
 	return CTL_FAILED;
 }
 
-#define TIMEOUT_MAX 86400.0
+#define SECONDS_MAX 86400.0
 
-int ctl_seconds(const char *text, uint64_t *ms)
+int ctl_seconds(const char *option, const char *text, double least, uint64_t *ms)
 {
 	char *end;
 	double seconds = strtod(text, &end);
 
-	if (end == text || *end || !(seconds >= 0.001 && seconds <= TIMEOUT_MAX))
-		return ctl_fail("--timeout: '%s' is no number of seconds up to %g", text,
-				TIMEOUT_MAX);
+	if (end == text || *end || !(seconds >= least && seconds <= SECONDS_MAX))
+		return ctl_fail("%s: '%s' is no number of seconds up to %g", option, text,
+				SECONDS_MAX);
 	*ms = (uint64_t)(seconds * 1000);
 	return CTL_OK;
 }
@@ -70,6 +71,12 @@ static int help(void)
 	     "Verbs (posternctl VERB --help tells more):");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
+	puts("\n"
+	     "Each takes --json, for a result that programs read, and has a manual "
+	     "page,\n"
+	     "as posternctl-check(1). Exit status: 0 allowed or fine; 1 denied, findings "
+	     "or an\n"
+	     "error of the agent; 2 a wrong call, or something could not be read.");
 	return ctl_flush();
 }
 

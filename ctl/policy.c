@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "ctl/ctl.h"
 #include "policy/files.h"
@@ -82,17 +83,50 @@ static int add_all(struct source *s, const struct policy_options *o)
 	return 0;
 }
 
-int loaded_read(struct loaded *l, const struct policy_options *o)
+static int begin(struct loaded *l)
 {
 	*l = (struct loaded){.source = source_new(), .image = wbuf_growing(IMAGE_MAX)};
-	if (!l->source)
-		return ctl_fail("out of memory"), -1;
-	if (add_all(l->source, o) < 0)
-		return -1;
+	return l->source ? 0 : (ctl_fail("out of memory"), -1);
+}
+
+static int build(struct loaded *l)
+{
 	if (source_build(l->source, &l->image) < 0)
 		return 1;
 	if (policy_open(&l->policy, l->image.p, l->image.len) < 0)
 		return ctl_fail("the policy that was built is not one"), -1;
+	return 0;
+}
+
+int loaded_read(struct loaded *l, const struct policy_options *o)
+{
+	if (begin(l) < 0 || add_all(l->source, o) < 0)
+		return -1;
+	return build(l);
+}
+
+int loaded_text(struct loaded *l, const char *file, const struct wbuf *text)
+{
+	if (begin(l) < 0)
+		return -1;
+	if (!add_profile(l->source, "none"))
+		source_add(l->source, file, (const char *)text->p, text->len);
+	return build(l);
+}
+
+int loaded_image(struct loaded *l, int fd)
+{
+	struct stat st;
+	uint8_t *room;
+
+	*l = (struct loaded){.image = wbuf_growing(IMAGE_MAX)};
+	if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > IMAGE_MAX)
+		return ctl_fail("the agent's policy is none"), -1;
+	room = wbuf_room(&l->image, (size_t)st.st_size);
+	if (!room || pread(fd, room, (size_t)st.st_size, 0) != st.st_size)
+		return ctl_fail("the agent's policy cannot be read"), -1;
+	if (policy_open(&l->policy, l->image.p, l->image.len) < 0)
+		return ctl_fail("the agent's policy is none"), -1;
 	return 0;
 }
 

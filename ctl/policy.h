@@ -50,6 +50,10 @@ int loaded_read(struct loaded *l, const struct policy_options *o);
 
 /* The same for who can do nothing with mistakes: they are printed. 0 or -1. */
 int loaded_good(struct loaded *l, const struct policy_options *o);
+/* The same with TEXT alone, as the rules of a file so named, and no base. */
+int loaded_text(struct loaded *l, const char *file, const struct wbuf *text);
+/* The policy whose image is in the file FD. 0 or -1: a line was printed. */
+int loaded_image(struct loaded *l, int fd);
 void loaded_done(struct loaded *l);
 
 /*

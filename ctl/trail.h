@@ -24,6 +24,8 @@ struct trail {
 	void (*end)(struct trail *t);
 	uint64_t bad; /* what was there and is no record */
 	bool over;    /* nothing more can come */
+	/* Of texts that are no JSON, each \xNN is a byte, a backslash as well. */
+	bool escapes;
 };
 
 /* What is asked of both. */

@@ -209,3 +209,20 @@ void text_escaped(struct wbuf *w, const char *s, size_t len, text_pass *pass,
 		put_bytes(w, p + i, n);
 	}
 }
+
+static const struct {
+	uint32_t first, last;
+} hidden[] = {
+	{0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},       {0x61c, 0x61c},
+	{0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},   {0x2060, 0x206f},
+	{0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
+};
+
+bool text_is_seen(const void *context, uint32_t cp)
+{
+	(void)context;
+	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
+		if (cp >= hidden[i].first && cp <= hidden[i].last)
+			return false;
+	return true;
+}

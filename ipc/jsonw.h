@@ -38,4 +38,7 @@ typedef bool text_pass(const void *context, uint32_t cp);
 void text_escaped(struct wbuf *w, const char *s, size_t len, text_pass *pass,
 		  const void *context);
 
+/* Passes what is seen, and leaves the direction of what follows as it is. */
+bool text_is_seen(const void *context, uint32_t cp);
+
 #endif

@@ -95,9 +95,13 @@ static bool each_element(const struct place *at, const char *p, const char *end,
 
 	trim(&p, &end);
 	while (p <= end) {
-		const char *stop = separator(p, end), *last = stop;
+		const char *stop, *last;
 		struct element e;
 
+		/* A quote in first place counts, and before that there are blanks. */
+		while (p < end && is_blank(*p))
+			p++;
+		last = stop = separator(p, end);
 		trim(&p, &last);
 		e = (struct element){.p = p, .len = (size_t)(last - p)};
 		if (!e.len)

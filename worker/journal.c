@@ -132,25 +132,10 @@ int journal_open(struct journal *j, struct loop *loop, void (*ready)(struct jour
 
 /* ---- the entry ---- */
 
-/*
- * Characters that are not seen, or that turn the direction of what follows; and the
- * backslash, so that nobody else writes our escapes.
- */
-static const struct {
-	uint32_t first, last;
-} hidden[] = {
-	{0, 0x1f},        {'\\', '\\'},     {0x7f, 0x9f},     {0xad, 0xad},
-	{0x61c, 0x61c},   {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},
-	{0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
-};
-
-static bool is_seen(const void *context, uint32_t cp)
+/* The backslash is not, so that nobody else writes our escapes. */
+static bool is_itself(const void *context, uint32_t cp)
 {
-	(void)context;
-	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
-		if (cp >= hidden[i].first && cp <= hidden[i].last)
-			return false;
-	return true;
+	return cp != '\\' && text_is_seen(context, cp);
 }
 
 typedef void put_fn(struct wbuf *w, const struct field *f, const void *value);
@@ -186,7 +171,7 @@ static void put_str(struct wbuf *w, const struct field *f, const void *value)
 	if (f->flags & F_JSON)
 		wbuf_put(w, v->p, v->len);
 	else
-		text_escaped(w, v->p, v->len, is_seen, NULL);
+		text_escaped(w, v->p, v->len, is_itself, NULL);
 }
 
 /* Others than these a record has not: see a test. */

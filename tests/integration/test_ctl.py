@@ -4,6 +4,7 @@ The real agent is not needed: what is tested is the client's side of the protoco
 messages and its exit statuses.
 """
 # pylint: disable=missing-function-docstring
+import contextlib
 import json
 import os
 import re
@@ -298,6 +299,171 @@ def test_large_request_while_the_agent_talks():
     assert (status, len(out), err) == (OK, (4 << 20) + 15, ""), (status, len(out), err)
 
 
+# ---- many requests -------------------------------------------------------------------
+
+def conversation(*replies, seen=None, then=Conn.wait_for_end):
+    """A script: sync, then for each of REPLIES a request: all that comes before it, so that
+    one which comes too early would show."""
+    def script(conn):
+        conn.sync()
+        for reply in replies:
+            request = conn.sock.recv(65536)
+            conn.sock.settimeout(0.05)
+            with contextlib.suppress(TimeoutError):
+                request += conn.sock.recv(65536)
+            conn.sock.settimeout(PATIENCE)
+            if seen is not None:
+                seen.append(request)
+            conn.send(reply)
+        then(conn)
+    return script
+
+
+class Unbuffered(Conn):
+    """Its lines are read byte by byte, so that what follows is still there."""
+
+    def line(self):
+        got = b""
+        while not got.endswith(b"\n"):
+            byte = self.sock.recv(1)
+            if not byte:
+                break
+            got += byte
+        return got
+
+
+GOOD, BAD = b'{"return": {}}\n', b'{"error": {"class": "GenericError", "desc": "no"}}\n'
+
+
+def converse(text, *replies, args=(), then=Conn.wait_for_end):
+    """What is sent for a file of TEXT, and what comes of it."""
+    seen = []
+    script = conversation(*replies, seen=seen, then=then)
+    with FakeAgent(lambda conn: script(Unbuffered(conn.sock))) as agent:
+        result = ctl("call", "-s", agent.path, "-f", "-", *args, stdin=text)
+    return seen, result
+
+
+def test_requests_of_a_file():
+    text = (b'# a comment with { and "\n\n{"execute":"guest-ping"}\n'
+            b"{'execute': 'guest-info', 'id': '}'}{\"execute\": \"guest-sync\",\n"
+            b'  "arguments": {"id": 1, "x": ["{\\"", "\\\\"]}}  {"a": []}\n'
+            b'guest-get-load\n  guest-sync   {"id": 5}\r\nguest-get-time')
+    seen, (status, out, err) = converse(text, *[GOOD] * 7)
+    assert (status, out, err) == (OK, GOOD * 7, "")
+    assert seen == [b'{"execute":"guest-ping"}\n', b"{'execute': 'guest-info', 'id': '}'}\n",
+                    b'{"execute": "guest-sync",\n'
+                    b'  "arguments": {"id": 1, "x": ["{\\"", "\\\\"]}}\n',
+                    b'{"a": []}\n', b'{"execute": "guest-get-load"}\n',
+                    b'{"execute": "guest-sync", "arguments": {"id": 5}}\n',
+                    b'{"execute": "guest-get-time"}\n'], seen
+
+
+def test_requests_of_a_named_file():
+    with tempfile.NamedTemporaryFile("w") as f:
+        f.write('{"execute":"guest-ping"}\n' * 3)
+        f.flush()
+        seen = []
+        script = conversation(GOOD, BAD, GOOD, seen=seen)
+        with FakeAgent(lambda conn: script(Unbuffered(conn.sock))) as agent:
+            result = ctl("call", "-s", agent.path, "--file", f.name)
+    assert result == (ERROR, GOOD + BAD + GOOD, "") and len(seen) == 3, (result, seen)
+
+
+def test_without_an_answer_the_others_are_not_sent():
+    def closes(conn):
+        conn.line()
+    seen, (status, out, err) = converse(b"guest-ping\n" * 4, GOOD, then=closes)
+    assert (status, out) == (FAILED, GOOD) and "closed the connection" in err, err
+    assert len(seen) == 1
+
+
+def test_after_a_command_without_a_reply_there_is_a_new_sync():
+    def script(conn):
+        conn.sync()
+        assert b"guest-shutdown" in conn.line()
+        conn.sync()
+        assert b"guest-ping" in conn.line()
+        conn.send(GOOD)
+        conn.wait_for_end()
+    with FakeAgent(script) as agent:
+        status, out, err = ctl("call", "-s", agent.path, "-t", "1", "-f", "-",
+                               stdin=b"guest-shutdown\nguest-ping\n")
+    assert (status, out) == (OK, GOOD) and "answers only when it fails" in err, err
+
+
+def test_files_that_are_wrong():
+    for text, pattern in ((b"", "there is no request in it"), (b"# x\n\n", "there is no request"),
+                          (b'\n\n{"execute": "x"', ":3: the request that begins here does not"),
+                          (b'guest-ping\n{"a": "}\n', ":2: the request that begins here"),
+                          (b"{}\0", "NUL")):
+        assert_failed(ctl("call", "-s", "x", "-f", "-", stdin=text), pattern)
+    status, _, err = ctl("call", "-s", "x", "-f", "-", stdin=b"guest-ping\nguest-sync [1]\n")
+    assert status == FAILED and "no JSON object: [1]" in err and \
+        "standard input:2: no request was sent" in err, err
+    assert_failed(ctl("call", "-s", "x", "-f", "/nonexistent"), "No such file")
+    assert_failed(ctl("call", "-s", "x", "-f", "-", "guest-ping"), "one too many")
+
+
+def test_repetitions_and_how_long_they_took():
+    seen, (status, out, err) = converse(b"guest-ping\nguest-info\n", *[GOOD, BAD] * 3,
+                                        args=("--repeat", "3", "--interval", "0.2"))
+    assert status == ERROR and out == (GOOD + BAD) * 3 and len(seen) == 6, out
+    match = re.fullmatch(r"posternctl: 6 replies, 3 errors; time: min ([\d.]+) ms, "
+                         r"median ([\d.]+) ms, max ([\d.]+) ms\n", err)
+    assert match, err
+    low, middle, high = map(float, match.groups())
+    # The agent here looks for 50 ms at what comes early.
+    assert 40 < low <= middle <= high < 1000 * PATIENCE, err
+
+
+def test_the_summary_comes_however_it_ends():
+    def closes(conn):
+        conn.line()
+    _, (status, out, err) = converse(b"guest-ping", GOOD, args=("--repeat", "5"), then=closes)
+    assert (status, out) == (FAILED, GOOD)
+    assert "posternctl: 1 replies, 0 errors; time: min " in err, err
+
+
+def test_an_interval_is_waited():
+    began = time.monotonic()
+    converse(b"guest-ping", GOOD, GOOD, GOOD, args=("--repeat", "3", "--interval", "0.4"))
+    assert time.monotonic() - began > 0.8
+
+
+# ---- forms of replies ----------------------------------------------------------------
+
+def test_pretty_changes_nothing_but_blanks():
+    reply = (b'{"return":{"n":18446744073709551615,"f":1.50,"e":{},"l":[ ],"a":[1,[2,{"b":null}]],'
+             b'"s":"a, [b]: {\\"c\\\\","u":"\\u00e9 \xc3\xa9 \xe2\x80\xae","t":true}}\n')
+    status, out, err = call(answering(reply), "--pretty", "guest-ping")
+    assert (status, err) == (OK, "")
+    assert out == (b'{\n  "return": {\n    "n": 18446744073709551615,\n    "f": 1.50,\n'
+                   b'    "e": {},\n    "l": [],\n    "a": [\n      1,\n      [\n        2,\n'
+                   b'        {\n          "b": null\n        }\n      ]\n    ],\n'
+                   b'    "s": "a, [b]: {\\"c\\\\",\n    "u": "\\u00e9 \\u00E9 \\u202E",\n'
+                   b'    "t": true\n  }\n}\n'), out
+    assert json.loads(out) == json.loads(reply)
+    status, out, _ = call(answering(BAD), "--pretty", "guest-ping")
+    assert status == ERROR and json.loads(out) == json.loads(BAD) and out.count(b"\n") > 3
+
+
+def test_pretty_and_escape_sequences():
+    status, out, _ = call(answering(b'{"return": "\x1b[2J\x9b\x7f"}\n'), "--pretty", "guest-ping")
+    assert status == OK and b"\x1b" not in out and b"\\u001B[2J\\uFFFD\\u007F" in out, out
+
+
+def test_json_is_one_value_for_a_reply():
+    assert call(answering(b'\xff{"return": 7}\n'), "--json", "guest-sync-delimited") == \
+        (OK, b'{"return": 7}\n', "")
+    assert call(answering(b'\xff{"return": 7}\n'), "--json", "--pretty", "guest-ping") == \
+        (OK, b'{\n  "return": 7\n}\n', "")
+    for reply in (b"hello\n", b"[]\n", b"\xff\n"):
+        for form in ("--json", "--pretty"):
+            assert_failed(call(answering(reply), form, "guest-ping"), "this is no reply")
+    assert call(closing, "--json", "guest-shutdown")[:2] == (OK, b"")
+
+
 # ---- no answer -----------------------------------------------------------------------
 
 def silent(conn):
@@ -403,6 +569,13 @@ def test_wrong_calls():
         assert_failed(ctl(*args), pattern)
     for bad in ("", "0", "-1", "x", "1x", "nan", "inf", "86401", "1e9"):
         assert_failed(ctl("call", "-s", "x", "-t", bad, "a"), "--timeout: ")
+        if bad != "0":
+            assert_failed(ctl("call", "-s", "x", "--repeat", "2", "--interval", bad, "a"),
+                          "--interval: ")
+        assert_failed(ctl("call", "-s", "x", "--repeat", f"{bad}y", "a"), "--repeat: ")
+    for bad in ("", "0", "-1", "1000001"):
+        assert_failed(ctl("call", "-s", "x", "--repeat", bad, "a"), "--repeat: ")
+    assert_failed(ctl("call", "-s", "x", "--interval", "1", "a"), "goes with --repeat")
 
 
 def test_help_and_version():
