@@ -105,12 +105,12 @@ static void refuse_privilege(struct worker *w, const struct needs *needs)
 	};
 	char text[256], files[256];
 
-	needs_text(&more, "none", text, sizeof(text));
+	needs_text(&more, "", text, sizeof(text));
 	sandbox_beneath_text(more.roles, files, sizeof(files));
 	refuse(w, RELOAD_RESTART, NULL,
 	       "it needs what was given up at the start (privileges: %s; files: %s): "
 	       "restart the agent",
-	       text, files);
+	       *text ? text : "none", files);
 }
 
 /* The image in F, as a whole. */
