@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ipc/note.h"
+#include "tests/lib/generation.h"
 #include "tests/lib/policy.h"
 #include "worker/worker.h"
 
@@ -42,7 +43,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		/* The policy points into it: it stays. */
 		struct wbuf image = {0};
 
-		policy_of_profile(&fuzz.workers[i].policy, &image, profiles[i]);
+		fuzz.workers[i].gen = generation_blank();
+		policy_of_profile(&fuzz.workers[i].gen->policy, &image, profiles[i]);
 	}
 	return 0;
 }
@@ -126,6 +128,7 @@ static void check_decision(struct worker *w, struct asked *q)
 	bool frozen = freeze_is_on(&w->freeze);
 	struct verdict v;
 
+	q->gen = w->gen;
 	gate_decide(w, q, &v);
 	/* Then thaw and status are allowed, whatever else is said. */
 	if (frozen && q->op->flags & OPF_FROZEN_OK && !(q->flags & FRAME_BAD_ARGS)) {
@@ -138,8 +141,10 @@ static void check_decision(struct worker *w, struct asked *q)
 		must(v.cls == ERR_GENERIC || v.cls == ERR_NOT_FOUND);
 		return;
 	}
-	must(policy_may(&w->policy, q->number) && q->op->carrier != BY_NOBODY);
-	must(!(q->flags & (FRAME_REFUSED | FRAME_BAD_ARGS)));
+	must(policy_may(&w->gen->policy, q->number) && q->op->carrier != BY_NOBODY);
+	/* A mark of the frontend's counts unless it is by an earlier policy. */
+	must(!(q->flags & FRAME_REFUSED) || q->stale);
+	must(!(q->flags & FRAME_BAD_ARGS));
 	must(!frozen);
 }
 
@@ -199,6 +204,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	q.number = data[0] % OP_MAX;
 	q.op = op_by_number(q.number);
 	q.flags = data[1] & (FRAME_REFUSED | FRAME_BAD_ARGS);
+	q.stale = data[1] & 64;
 	if (!q.op)
 		return 0;
 	/* A part is never asked for: the gate throws it out. */
