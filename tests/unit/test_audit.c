@@ -255,7 +255,8 @@ static void longest_records_fit(void **state)
 		.argv = {.v = arg, .n = ARRAY_SIZE(arg), .set = true},
 		.user = path,
 	};
-	const struct request rq = {.serial = UINT64_MAX, .op = OP_exec, .rule = -1};
+	const struct request rq = {
+		.serial = UINT64_MAX, .op = OP_exec, .gen = f->w->gen, .rule = -1};
 	struct rbuf args;
 
 	memset(bad, 1, sizeof(bad));
