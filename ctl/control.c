@@ -88,6 +88,7 @@ static int explain_connect(const char *path)
 	const char *why = errno == ENOENT ? ": no agent runs, or its state directory is "
 					    "another one (see --control)"
 			  : errno == ECONNREFUSED ? ": no agent runs"
+			  : errno == EAGAIN       ? ": it takes no connection in time"
 			  : errno == EACCES ? ": root, or who runs the agent, may connect"
 					    : "";
 
@@ -98,6 +99,9 @@ int control_open(struct control_link *l, const char *path, uint64_t timeout_ms)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	const char *named = getenv(CONTROL_VARIABLE);
+	/* A full backlog makes connect wait, and only this bounds it. */
+	const struct timeval limit = {.tv_sec = (time_t)(timeout_ms / 1000),
+				      .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)};
 
 	l->arena = (struct arena){.p = malloc(ARENA_BYTES), .cap = ARENA_BYTES};
 	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -109,7 +113,8 @@ int control_open(struct control_link *l, const char *path, uint64_t timeout_ms)
 	    (int)sizeof(addr.sun_path))
 		return ctl_fail("%s: a socket's path has at most %zu bytes", path,
 				sizeof(addr.sun_path) - 1);
-	if (connect(l->fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+	if (setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
+	    connect(l->fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return explain_connect(path);
 	return greet(l, timeout_ms);
 }

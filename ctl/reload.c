@@ -116,10 +116,8 @@ static int print_text(const struct msg_controlled *m)
 
 /* Until the reload has ended: first it may say that it waits. */
 static int wait_for_end(struct control_link *l, const struct control_options *o,
-			struct msg_controlled *m)
+			uint64_t timeout_ms, struct msg_controlled *m)
 {
-	uint64_t timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
-
 	do {
 		if (control_answer(l, timeout_ms, m) != CTL_OK)
 			return CTL_FAILED;
@@ -135,13 +133,14 @@ static int wait_for_end(struct control_link *l, const struct control_options *o,
 
 static int run(const struct control_options *o)
 {
+	const uint64_t timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
 	CLEANUP(control_done) struct control_link l = {.fd = -1};
 	struct msg_controlled m;
 	int r;
 
-	if (control_open(&l, o->path, TIMEOUT_MS) != CTL_OK ||
+	if (control_open(&l, o->path, timeout_ms) != CTL_OK ||
 	    control_ask(&l, CONTROL_RELOAD) != CTL_OK ||
-	    wait_for_end(&l, o, &m) != CTL_OK)
+	    wait_for_end(&l, o, timeout_ms, &m) != CTL_OK)
 		return CTL_FAILED;
 	r = o->json ? print_json(&m) : print_text(&m);
 	if (r != CTL_OK)

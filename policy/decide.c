@@ -159,6 +159,29 @@ bool policy_only_reads(const struct policy *p)
 	return true;
 }
 
+static bool says_no(const struct policy *p, const struct image_rule *r, enum key key)
+{
+	for (uint32_t i = 0; i < r->n_constraints; i++) {
+		const struct image_constraint *c = &p->constraints[r->constraint + i];
+
+		if (c->key == key && !p->values[c->value].number)
+			return true;
+	}
+	return false;
+}
+
+bool policy_runs_hooks(const struct policy *p)
+{
+	const uint64_t freezes = UINT64_C(1) << OP_fsfreeze_freeze |
+				 UINT64_C(1) << OP_fsfreeze_freeze_list;
+
+	for (uint32_t i = 0; i < p->head->n_rules; i++)
+		if (p->rules[i].effect == POLICY_ALLOW && p->rules[i].ops & freezes &&
+		    !says_no(p, &p->rules[i], KEY_HOOKS))
+			return true;
+	return false;
+}
+
 /* ---- limits ---- */
 
 const struct image_constraint *policy_next(const struct policy *p,

@@ -129,7 +129,7 @@ static uint64_t allowed_of(const struct policy *p, enum image_set set)
 		if (r->effect == POLICY_ALLOW)
 			allowed |= r->ops;
 		else if (!r->n_constraints)
-			denied |= r->ops;
+			denied |= with_parts(r->ops);
 	}
 	return allowed & ~denied;
 }

@@ -140,6 +140,8 @@ static inline bool policy_may(const struct policy *p, uint32_t op)
 
 /* Does no rule let a file be opened but to be read? */
 bool policy_only_reads(const struct policy *p);
+/* Does some rule have a freeze run the hooks that are configured? */
+bool policy_runs_hooks(const struct policy *p);
 
 /*
  * The tightest value of KEY (stage AT_ACT) over the rules that matched; false: none of

@@ -27,7 +27,7 @@ struct needs_where {
 	bool systemd;        /* it runs this system */
 	bool init_by_signal; /* init goes down by a signal, so that no program is needed
 			      */
-	bool hook;           /* one of freezes is configured */
+	bool hook;           /* one of freezes is configured, and may be run */
 	bool frozen;         /* a freeze is in force, and has to end */
 	bool reads_only;     /* no rule lets a file be made or changed */
 };

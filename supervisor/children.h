@@ -39,7 +39,7 @@
 #define SPAWNER_HANGUP_MS 1500  /* the same, with programs of its own to end */
 #define SETTLE_MS         50    /* until the end of a worker is seen, after its peers' */
 #define TRIAL_MS          1000  /* in which a first frontend shows that it can run here */
-#define READY_MS          10000 /* for a worker to be ready */
+#define READY_MS          20000 /* for a worker to be ready, its policy read (10 s) */
 #define STOP_MS           2000  /* for all to end after a request to stop */
 #define FROZEN_STOP_MS    15000 /* the same, with a thaw and its hooks before */
 #define FROZEN_RETRY_MS   1000  /* longest delay between two starts while frozen */

@@ -133,7 +133,7 @@ static int open_kept(struct supervisor *s, const char *statedir, struct err *e)
 	if (s->state < 0)
 		return -1;
 	/* Without it everything works but posternctl's reload and status. */
-	s->control = control_open(statedir, e);
+	s->control = control_listen(statedir, e);
 	if (s->control < 0)
 		say("%s", e->desc);
 	s->policy = memfd_create("postern-kept", MFD_CLOEXEC);
@@ -201,7 +201,7 @@ static int run(struct options *o)
 	status = supervisor_run(&a.supervisor);
 	channel_done(&a.supervisor.channel);
 	if (a.supervisor.control >= 0)
-		control_done(o->statedir);
+		control_remove(o->statedir);
 	pidfile_done(&a.pidfile);
 	return status;
 }

@@ -235,20 +235,33 @@ static int control_address(const char *dir, struct sockaddr_un *addr)
 	return -1;
 }
 
-int control_open(const char *dir, struct err *e)
+/* An agent before us may have left its socket; what is something else stays. */
+static int control_clear(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (S_ISSOCK(st.st_mode))
+		return unlink(path);
+	errno = EEXIST;
+	return -1;
+}
+
+int control_listen(const char *dir, struct err *e)
 {
 	CLEANUP(close_p)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un addr;
 
 	if (fd < 0 || control_address(dir, &addr) < 0 ||
-	    (unlink(addr.sun_path) < 0 && errno != ENOENT) ||
+	    control_clear(addr.sun_path) < 0 ||
 	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 8) < 0)
 		return err_sys(e, errno, "no control socket in '%s'", dir);
 	return TAKE_FD(fd);
 }
 
-void control_done(const char *dir)
+void control_remove(const char *dir)
 {
 	struct sockaddr_un addr;
 

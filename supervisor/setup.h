@@ -46,9 +46,9 @@ int state_open(const char *dir, struct err *e);
  * Where posternctl connects: the socket CONTROL_NAME in DIR, for us alone. Its
  * descriptor, or -1 with E. One that an agent before us left there is replaced.
  */
-int control_open(const char *dir, struct err *e);
+int control_listen(const char *dir, struct err *e);
 /* Remove it. */
-void control_done(const char *dir);
+void control_remove(const char *dir);
 
 /* Does the state in DIR say that a file system is frozen? Then nothing may be made. */
 bool state_is_frozen(const char *dir);

@@ -17,6 +17,9 @@
 #include "sandbox/sandbox.h"
 #include "worker/worker.h"
 
+/* Bytes of mistakes in an answer; the rest takes less than what is left of a frame. */
+#define MISTAKES_MAX (FRAME_BODY_MAX - 4096)
+
 static void answer(struct control *c, const struct msg_controlled *m)
 {
 	CLEANUP(wbuf_free) struct wbuf body = wbuf_growing(FRAME_BODY_MAX);
@@ -136,6 +139,19 @@ static void reload(struct worker *w, struct control *c)
 	reload_ask(w);
 }
 
+/* Those of F for which an answer has room beside the rest. */
+static struct v_str whole_lines(const struct frame *f)
+{
+	const char *text = (const char *)f->body, *feed;
+	size_t len = f->len;
+
+	if (len > MISTAKES_MAX) {
+		feed = memrchr(text, '\n', MISTAKES_MAX);
+		len = feed ? (size_t)(feed - text) : 0;
+	}
+	return (struct v_str){.p = text, .len = (uint32_t)len, .set = true};
+}
+
 static void tell_reload(struct control *c, enum reload_outcome outcome, const char *why,
 			const struct frame *mistakes)
 {
@@ -145,12 +161,8 @@ static void tell_reload(struct control *c, enum reload_outcome outcome, const ch
 		.detail = v_str(*why ? why : NULL),
 	};
 
-	if (mistakes) /* leaves room for the rest */
-		m.mistakes = (struct v_str){
-			.p = (const char *)mistakes->body,
-			.len = (uint32_t)min_size(mistakes->len, FRAME_BODY_MAX - 4096),
-			.set = true,
-		};
+	if (mistakes)
+		m.mistakes = whole_lines(mistakes);
 	answer(c, &m);
 }
 
@@ -205,8 +217,9 @@ static int on_frame(struct peer *p, struct frame *f)
 	struct rbuf r = rbuf_of(f->body, f->len);
 	struct msg_control m;
 
-	if (f->type != FRAME_CONTROL || schema_get(&r, &schema_control, NULL, &m) < 0 ||
-	    !rbuf_done(&r))
+	/* Who does not read what it asked for is not told more. */
+	if (p->out_head || f->type != FRAME_CONTROL ||
+	    schema_get(&r, &schema_control, NULL, &m) < 0 || !rbuf_done(&r))
 		return hang_up(c);
 	verbs[m.verb.v](c->w, c);
 	return 0;

@@ -85,11 +85,12 @@ static void put_in_force(struct worker *w, struct generation **next)
 
 struct needs policy_needs(const struct worker *w, const struct policy *p)
 {
+	const bool frozen = freeze_on_record(w);
 	const struct needs_where where = {
 		.systemd = w->systemd,
 		.init_by_signal = w->init_by_signal,
-		.hook = w->freeze.hook_path,
-		.frozen = freeze_on_record(w),
+		.hook = w->freeze.hook_path && (frozen || policy_runs_hooks(p)),
+		.frozen = frozen,
 		.reads_only = policy_only_reads(p),
 	};
 
@@ -203,7 +204,8 @@ static int on_late(struct timer *t)
 {
 	struct worker *w = CONTAINER_OF(t, struct worker, reload.late);
 
-	fail(w, "the files could not be read in time");
+	_Static_assert(POLICY_READ_MS == 10000, "as the text says");
+	fail(w, "the files could not be read within 10 s");
 	go_on(w);
 	return 0;
 }

@@ -403,6 +403,40 @@ class Agent:
         return Client.unix(self.path)
 
     @property
+    def control(self):
+        """Path of the socket where posternctl connects."""
+        before = len(self.argv) - 1 - self.argv[::-1].index("-t")  # the last one counts
+        return os.path.join(self.argv[before + 1], "control")
+
+    def ctl(self, verb, *args, status=None):
+        """Run posternctl VERB on it; assert its exit STATUS, if one is named."""
+        done = subprocess.run([os.path.join(self.programs, "posternctl"), verb, "--control",
+                               self.control, *args], text=True, capture_output=True,
+                              timeout=4 * PATIENCE, check=False, preexec_fn=guard.harmless)
+        assert status in (None, done.returncode), (verb, args, done)
+        return done
+
+    def ctl_json(self, verb, *args, status=None):
+        return json.loads(self.ctl(verb, "--json", *args, status=status).stdout)
+
+    @property
+    def policy_root(self):
+        """Directory below which its policy files are, if write_policy made any."""
+        return os.path.join(self.dir, "root")
+
+    def write_policy(self, text, name="policy.conf"):
+        """TEXT in the place of its policy file. Before the start it makes the agent read files;
+        a running one goes on with what it has read."""
+        folder = os.path.join(self.policy_root, "etc/postern")
+        os.makedirs(os.path.dirname(os.path.join(folder, name)), 0o755, exist_ok=True)
+        with open(os.path.join(folder, ".new"), "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(f.name, 0o644)
+        os.rename(f.name, os.path.join(folder, name))
+        if self.process is None and "--policy-root" not in self.argv:
+            self.argv += ["--policy-root", self.policy_root]
+
+    @property
     def pid(self):
         return self.process.pid
 

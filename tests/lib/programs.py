@@ -22,12 +22,7 @@ from agent import PATIENCE, Agent, wait_until
 def agent(policy, **how):
     """An agent with the text POLICY as its policy file; HOW as for Agent."""
     a = Agent(profile=None, start=False, **how)
-    root = os.path.join(a.dir, "root")
-    os.makedirs(os.path.join(root, "etc/postern"), 0o755)
-    with open(os.path.join(root, "etc/postern/policy.conf"), "w", encoding="utf-8") as f:
-        f.write(policy)
-    os.chmod(f.name, 0o644)
-    a.argv += ["--policy-root", root]
+    a.write_policy(policy)
     try:
         a.start()
     except BaseException:
