@@ -143,7 +143,8 @@ int main(int argc, char **argv)
 		return EXIT_SYSTEM;
 	}
 	status = loop_run(&s->loop);
-	if (status)
-		return status < 0 ? EXIT_SYSTEM : status;
-	return unit ? EXIT_CLEAN : EXIT_PEER_GONE;
+	if (!status)
+		status = unit ? EXIT_CLEAN : EXIT_PEER_GONE;
+	/* Not by exit(3): what is left goes with us, and is no leak. */
+	_exit(status < 0 ? EXIT_SYSTEM : status);
 }
