@@ -1,7 +1,8 @@
 /*
  * ipc/state.h - what outlives a worker: a file in memory that the supervisor keeps
  *
- * Runs in:   worker, thawer (write); supervisor (reads whether there is a freeze)
+ * Runs in:   worker, thawer (write); supervisor (reads whether there is a freeze, writes
+ *            that a reload is owed)
  * Input:     the last worker's and the thawer's word; root's own
  * May touch: nothing but the mapping
  * Must not:  hold a pointer, be changed in its layout without a new STATE_MAGIC
@@ -13,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STATE_MAGIC  0x3474736e72747370ull
+#define STATE_MAGIC  0x3574736e72747370ull
 #define HANDLE_FIRST 1000 /* as the reference counts (protocol 3.8) */
 
 /* Superblocks that are frozen together, at the most. */
@@ -128,6 +129,8 @@ struct repeat {
 struct state {
 	uint64_t magic;
 	int64_t last_handle; /* the highest number that was ever given */
+	/* Of the policy, asked for and not over yet: whoever dies, the next does it. */
+	_Atomic uint32_t reload_owed;
 #ifdef POSTERN_TEST_OPS
 	/* A test has whoever comes to a step wait there (worker/freeze/pause.h). */
 	_Atomic uint32_t pause;  /* the step; 0: none */

@@ -458,8 +458,6 @@ static int on_socket(struct source *source, uint32_t events)
 	    (byte == LAUNCH_MSG_READY || byte == LAUNCH_MSG_READY_RUN)) {
 		c->s->ready = true;
 		c->s->run = byte == LAUNCH_MSG_READY_RUN;
-		if (c->s->reload)
-			supervisor_reload(c->s);
 		if (loop_events(&c->s->loop, source, 0) < 0 ||
 		    timer_disarm(&c->timer) < 0)
 			return -1;
@@ -611,10 +609,13 @@ int supervisor_stop(struct supervisor *s, int status)
 
 void supervisor_reload(struct supervisor *s)
 {
-	/* A worker that is not ready yet is told once it is. */
-	s->reload = !s->ready;
-	if (s->ready)
-		send_byte(s->child[CHILD_WORKER].socket.fd, LAUNCH_MSG_RELOAD);
+	const uint32_t owed = true;
+
+	/* Before: a worker that dies of something else leaves it to the next. */
+	if (pwrite(s->state, &owed, sizeof(owed), offsetof(struct state, reload_owed)) <
+	    0)
+		tell(s, "cannot leave word of the reload: %s", strerror(errno));
+	send_byte(s->child[CHILD_WORKER].socket.fd, LAUNCH_MSG_RELOAD);
 }
 
 static int on_stop_timer(struct timer *t)

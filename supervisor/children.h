@@ -100,7 +100,6 @@ struct supervisor {
 	bool retry;     /* also a channel that was never open is tried again */
 	bool ready;     /* the worker that runs now said so */
 	bool run;       /* and that it needs the spawner */
-	bool reload;    /* a worker is to be told once it is ready */
 	bool announced; /* the frontend was started once: clients are answered */
 	bool stopping;
 	bool killed; /* stopping took too long */

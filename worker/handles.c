@@ -220,15 +220,20 @@ void handle_gone(struct op_child *c, const char *how)
 /* What works at the file of H ends with it. */
 static void revoke_one(struct worker *w, const struct handle *h)
 {
+	struct op_child *c = h->child;
 	struct err e;
 
-	if (!h->child->rq) {
-		child_forget(h->child);
+	if (!c->rq) {
+		child_forget(c);
+		/* It did nothing at which it could hang; of a crowd the end comes later.
+		 */
+		c->leaves = true;
+		w->leaving++;
 		return;
 	}
 	err_set(&e, ERR_GENERIC, "handle '%lld' was closed: the policy was replaced",
 		(long long)h->number);
-	request_fail(w, h->child->rq, &e);
+	request_fail(w, c->rq, &e);
 }
 
 void handles_revoke(struct worker *w)

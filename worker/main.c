@@ -184,9 +184,11 @@ static int serve(struct worker *w)
 	if (w->verbose)
 		worker_log(w, "ready, policy %s", policy_base(&w->gen->policy));
 	freeze_resume(w);
+	reload_resume(w);
 	if (launch_ready(w, w->held.spawner) < 0)
 		return EXIT_PEER_GONE;
 	status = loop_run(&w->loop);
+	reload_stop(w);
 	requests_stop(w);
 	handles_stop(w);
 	repeats_tell(w);

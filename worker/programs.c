@@ -121,17 +121,36 @@ uint64_t programs_running(const struct worker *w)
 	return running;
 }
 
+/* The rule of P that has the name of RULE, a rule of LAST; -1: there is none. */
+static int32_t same_rule(const struct policy *p, const struct policy *last, int32_t rule)
+{
+	const char *name = rule < 0 ? NULL : policy_text(last, last->rules[rule].name);
+
+	for (uint32_t i = 0; name && i < p->head->n_rules; i++)
+		if (streq(policy_text(p, p->rules[i].name), name))
+			return (int32_t)i;
+	return -1;
+}
+
+/* RULE of G as the table of programs has it: by the policy in force. */
+static int32_t rule_in_force(const struct worker *w, const struct generation *g,
+			     int32_t rule)
+{
+	return g == w->gen ? rule : same_rule(&w->gen->policy, &g->policy, rule);
+}
+
 bool program_full(const struct worker *w, const struct asked *q,
 		  const struct policy_answer *a)
 {
 	const struct policy *policy = &q->gen->policy;
+	const int32_t rule = rule_in_force(w, q->gen, a->rule);
 	uint64_t all = policy->head->exec_concurrent, one = UINT64_MAX, same = 0;
 
 	policy_limit(policy, a, KEY_CONCURRENT, &one);
 	for (size_t i = 0; i < PROGRAMS_MAX; i++) {
 		const struct program *p = &w->programs[i];
 
-		same += p->pid && !p->ended && p->rule == a->rule;
+		same += p->pid && !p->ended && p->rule == rule;
 	}
 	return programs_running(w) >= (all ? all : CONCURRENT_DEFAULT) || same >= one;
 }
@@ -314,7 +333,7 @@ static int started(struct worker *w, struct request *rq, const struct frame *f)
 		.pid = got.pid.v,
 		.request = rq->serial,
 		.began = ++w->last_program,
-		.rule = rq->rule,
+		.rule = rule_in_force(w, rq->gen, rq->rule),
 	};
 	record_exec_start(w, rq, &spawn, &got);
 	schema_put(&body, &schema_exec_result,
@@ -404,17 +423,6 @@ int program_frame(struct worker *w, struct frame *f)
 }
 
 /* ---- another policy ---- */
-
-/* The rule of P that has the name of RULE, a rule of LAST; -1: there is none. */
-static int32_t same_rule(const struct policy *p, const struct policy *last, int32_t rule)
-{
-	const char *name = rule < 0 ? NULL : policy_text(last, last->rules[rule].name);
-
-	for (uint32_t i = 0; name && i < p->head->n_rules; i++)
-		if (streq(policy_text(p, p->rules[i].name), name))
-			return (int32_t)i;
-	return -1;
-}
 
 void programs_follow(struct worker *w, const struct generation *last)
 {

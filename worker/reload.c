@@ -145,9 +145,12 @@ static bool is_quiet(const struct worker *w)
 	return !freeze_is_on(&w->freeze) && w->freeze.step == STEP_IDLE;
 }
 
+static const char reader_lost[] = "who reads the files is gone: restart the agent";
+
 static void fail(struct worker *w, const char *why)
 {
 	w->reload.state = RELOADS_NOT;
+	w->state->reload_owed = false;
 	timer_disarm(&w->reload.late);
 	refuse(w, RELOAD_FAILED, NULL, "%s", why);
 }
@@ -163,7 +166,7 @@ static void begin(struct worker *w)
 	}
 	r->round++;
 	if (reader_ask(w) < 0)
-		fail(w, "who reads the files is gone: restart the agent");
+		fail(w, reader_lost);
 	else
 		timer_arm_ms(&r->late, POLICY_READ_MS);
 }
@@ -172,6 +175,7 @@ void reload_ask(struct worker *w)
 {
 	struct reload *r = &w->reload;
 
+	w->state->reload_owed = !w->gen->policy.head->lock;
 	if (w->gen->policy.head->lock) {
 		r->round++;
 		refuse(w, RELOAD_LOCKED, NULL,
@@ -181,6 +185,24 @@ void reload_ask(struct worker *w)
 	} else {
 		begin(w);
 	}
+}
+
+void reload_resume(struct worker *w)
+{
+	if (w->state->reload_owed)
+		reload_ask(w);
+}
+
+void reload_stop(struct worker *w)
+{
+	struct reload *r = &w->reload;
+
+	w->state->reload_owed = false;
+	if (r->state == RELOADS_NOT)
+		return;
+	/* Also for who asked for one more. */
+	r->round += 2;
+	fail(w, "the agent stops");
 }
 
 void reload_thawed(struct worker *w)
@@ -220,10 +242,13 @@ static void on_image(struct worker *w, const struct frame *f)
 	timer_disarm(&r->late);
 	r->state = RELOADS_NOT;
 	/* A freeze began meanwhile: after it the files are read once more. */
-	if (is_quiet(w))
+	if (is_quiet(w)) {
+		/* Before: what kills us shall not be tried for ever. */
+		w->state->reload_owed = false;
 		judge(w, f);
-	else
+	} else {
 		begin(w);
+	}
 	go_on(w);
 }
 
@@ -245,7 +270,7 @@ static int on_reader(struct source *s, uint32_t events)
 	frame_close_fds(&f);
 	reader_end(w);
 	if (w->reload.state == RELOADS_NOW) {
-		fail(w, "who read the files is gone: restart the agent");
+		fail(w, reader_lost);
 		go_on(w);
 	}
 	return 0;

@@ -49,6 +49,16 @@ int reload_first(struct worker *w, const struct policy_from *from);
 /* Somebody wants the files read again. control_reloaded is called, perhaps at once. */
 void reload_ask(struct worker *w);
 
+/* One that the last worker did not come to is ours; once we know what is frozen. */
+void reload_resume(struct worker *w);
+/* We end: what waits is over, and told so. */
+void reload_stop(struct worker *w);
+
+/* One that the last worker did not come to is ours; once we know what is frozen. */
+void reload_resume(struct worker *w);
+/* We end: what waits is over, and told so. */
+void reload_stop(struct worker *w);
+
 /* What it takes to do what P may allow, here. */
 struct needs policy_needs(const struct worker *w, const struct policy *p);
 

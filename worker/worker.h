@@ -66,7 +66,7 @@ struct program {
 	int64_t pid;      /* 0: the slot is free */
 	uint64_t request; /* that started it, as in the records */
 	uint64_t began;   /* counts up: the oldest has the least */
-	int32_t rule;     /* by which it was allowed */
+	int32_t rule;     /* of the policy in force: by which it was allowed */
 	bool ended;
 };
 

@@ -15,6 +15,8 @@ What has to come of it:
 - A thaw that has begun is finished.
 - All but the thawer, for good; the deadline; an orderly stop: thawed within twelve seconds.
 - The thawer as well: thawed by the next start, or by a thaw request to another agent.
+- A reload that is asked for waits, whatever the new policy says of freezes: the freeze, its
+  deadline and its thaw are as they were. After the thaw it is done.
 - In the end nothing is frozen. The records tell of each freeze and thaw once, with cause
   and count; the hook was run to thaw whenever it had been run to freeze.
 """
@@ -31,6 +33,8 @@ import time
 
 import freezing
 import pool
+import programs
+import reloading
 import scratch
 import tap
 from agent import VARIANT, Closed, wait_until
@@ -102,6 +106,7 @@ class Run:
         self.stops = False
         self.hooks_end = True
         self.again = False  # in the end there is one more freeze, with a worker lost
+        self.reload = None  # that waits for the thaw
 
     # -- what the client does
 
@@ -243,6 +248,8 @@ class Run:
         self.assert_waiting()
         assert self.state.phase == "FROZEN", self.state.phase
         assert self.deadline in (None, self.state.deadline_ms), "the deadline has moved"
+        if self.reload:
+            self.reload.assert_waits()
         self.send_thaw()
         self.assert_all()
         self.since = time.monotonic()
@@ -287,6 +294,8 @@ class Run:
     def assert_over(self):
         """It is thawed, the hook included, and the agent ends well."""
         wait_until(lambda: self.state.phase == "NONE", lambda: f"the end: {self.state}", 8)
+        if self.reload:
+            self.reload.assert_over()
         if not self.stops:
             assert self.status() == "thawed"
             self.leave()
@@ -332,6 +341,8 @@ class Run:
     def clean(self):
         self.release()
         self.leave()
+        if self.reload:
+            self.reload.close()
         kill(*[pid for pids in self.a.family().values() for pid in pids])
         for a in [self.a, *self.others]:
             a.kill()
@@ -677,6 +688,106 @@ def lose_all_but_thawer(r, start=True):
         r.restart()
 
 
+# ---- reloads ---------------------------------------------------------------------------
+
+# Under this no freeze would be begun, let alone stay for so long.
+ANOTHER = (programs.policy(base="legacy")
+           + '[rule "no"]\neffect = deny\ncommand = guest-fsfreeze-freeze ; '
+           'guest-fsfreeze-freeze-list ; guest-fsfreeze-thaw\n'
+           '[rule "status"]\neffect = allow\ncommand = @freeze\nfreeze-max = 1s\n')
+# At these the worker itself waits, and nobody is answered.
+WORKER_STEPS = [s for s in STEPS if s not in ("frozen", *HOOK_STEPS, *THAWING)]
+
+
+class Reload:
+    """A policy that was replaced at a step of R, and how it is asked for: once by each of
+    HOW, "signal" or "posternctl"."""
+
+    def __init__(self, r, how):
+        self.r, self.asked = r, len(how)
+        self.before = self.see()
+        self.lost = False  # whoever asked by posternctl gets no answer
+        r.a.write_policy(ANOTHER)
+        self.asking = []
+        for way in how:
+            if way == "signal":
+                r.a.process.send_signal(signal.SIGHUP)
+            else:
+                self.asking.append(reloading.Asking(r.a))
+        if r.step not in WORKER_STEPS:
+            for one in self.asking:
+                one.wait_told()
+            wait_until(self.waits, "a reload that waits")
+        assert self.see() == self.before, "the freeze is another"
+        assert not self.ends(), "a reload that did not wait"
+
+    def see(self):
+        """Of the freeze, what a reload could change. (Whoever thaws goes on meanwhile, if it
+        does not wait at a step.)"""
+        s = self.r.state
+        going_on = self.r.step in HOOK_STEPS or self.r.step == "frozen"
+        return (s.deadline_ms, s.count) if going_on else (s.phase, s.deadline_ms, s.marks())
+
+    def ends(self):
+        return [e for e in self.r.a.records() if e["POSTERN_EVENT"] in reloading.ENDS]
+
+    def waits(self):
+        return reloading.status(self.r.a)["reload-waits"]
+
+    def assert_waits(self):
+        """While it is frozen, and the worker at leisure."""
+        wait_until(self.waits, "the reload to wait")
+        s = reloading.status(self.r.a)
+        assert s["frozen"] and s["frozen-count"] == self.r.state.count, s
+        assert s["generation"] == 1 and "thaw-in-ms" in s, s
+        left = self.r.state.deadline_ms - time.monotonic() * 1000
+        assert abs(left - s["thaw-in-ms"]) < 1000 * SLOW, (left, s)
+        if self.r.settings["freeze_max"] == "60s":
+            assert 20000 < left <= 60000, "the deadline is that of another policy"
+        assert not self.ends(), self.ends()
+        assert self.lost or not any(one.is_over() for one in self.asking)
+
+    def assert_over(self):
+        """It has been done, and was recorded once or, where nobody knew of the other, twice;
+        the new policy is in force."""
+        ends = wait_until(self.ends, "the reload")
+        if self.r.stops:
+            assert len(ends) <= 2, ends  # it may have ended before it was done
+        else:
+            assert ends[0]["POSTERN_RESULT"] == "ok", ends
+            for one in self.asking:
+                told = one.wait()
+                # The last may have come when the first had been done.
+                assert self.lost or told["outcome"] in ("done", "unchanged"), told
+            wait_until(lambda: not self.waits(), "the reload to be over")
+            assert len(self.ends()) <= self.asked + self.lost, self.ends()
+            assert reloading.status(self.r.a)["generation"] == 2
+        order = [e["POSTERN_EVENT"] for e in self.r.a.records()]
+        thaws = [n for n, e in enumerate(order) if e in ("thaw", "auto-thaw")]
+        assert all(n < order.index(ends[0]["POSTERN_EVENT"]) for n in thaws), order
+
+    def close(self):
+        for one in self.asking:
+            one.__exit__()
+
+
+def reload(*how, then=goes_on, loses=False):
+    """Another policy is asked for at the step; THEN that happens, by which posternctl may be
+    cut off."""
+    def event(r):
+        r.reload = Reload(r, how)
+        r.reload.lost = loses
+        then(r)
+    return event
+
+
+def hangs_up(r):
+    """A posternctl that does not wait: the reload does."""
+    r.reload = Reload(r, ("posternctl", "posternctl"))
+    r.reload.asking.pop().__exit__()
+    goes_on(r)
+
+
 # ---- hooks -----------------------------------------------------------------------------
 
 def behave(r, which, how, policy):
@@ -723,6 +834,16 @@ EVENTS = {
     "all killed, restart": (all_of_them, STEPS),
     "all killed, another agent thaws": (another_thaws, STEPS),
     "unmounted": (unmount, between("HELD", "DONE")),
+    "reload by SIGHUP": (reload("signal"), STEPS),
+    "reload by posternctl": (reload("posternctl"), STEPS),
+    "reload, and a second": (reload("posternctl", "signal", "posternctl"), STEPS),
+    "reload, posternctl hangs up": (hangs_up, STEPS),
+    "reload, worker killed": (reload("signal", "posternctl", then=worker, loses=True), STEPS),
+    "reload, thawer killed": (reload("posternctl", then=thawer), between("THAWER", "DONE")),
+    "reload, freezer killed": (reload("posternctl", then=freezer), between("FIRST", "COMPLETE")),
+    "reload, client leaves": (reload("posternctl", then=client), STEPS),
+    "reload, deadline passes": (reload("posternctl", then=deadline), STEPS),
+    "reload, SIGTERM": (reload("signal", "posternctl", then=sigterm, loses=True), STEPS),
 }
 # With what is frozen unmounted before.
 UNMOUNTED = ["worker killed", "thawer killed", "supervisor killed", "SIGTERM",

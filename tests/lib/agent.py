@@ -421,7 +421,9 @@ class Agent:
 
     @property
     def policy_root(self):
-        """Directory below which its policy files are, if write_policy made any."""
+        """Directory below which its policy files are, or would be."""
+        if "--policy-root" in self.argv:
+            return self.argv[self.argv.index("--policy-root") + 1]
         return os.path.join(self.dir, "root")
 
     def write_policy(self, text, name="policy.conf"):
