@@ -90,6 +90,8 @@ def check_profiles(name):
 
 
 def test_examples_against_the_default():
+    if not os.path.isdir("examples"):
+        tap.skip("the examples are not here; root's run has them")
     n = sum(check_pair("profile:safe", path) for path in sorted(glob.glob("examples/*.conf"))[::3])
     assert n > 20, n
 

@@ -226,10 +226,10 @@ def test_hook_around_a_freeze():
         before = set(descendants(agent.pid))
         assert (c.freeze(a.point), log()) == (1, ["1:freeze", "/dev/null"])
         assert (c.thaw(), log()[2:]) == (1, ["1:thaw", "/dev/null"])
-        records = {r["POSTERN_EVENT"]: r for r in agent.records()}
         for event in ("freeze", "thaw"):
-            assert records[event]["POSTERN_HOOK"] == HOOK, records[event]
-            assert records[event]["POSTERN_HOOK_RESULT"] == "ok", records[event]
+            record = agent.wait_record(lambda r, e=event: r["POSTERN_EVENT"] == e)
+            assert record["POSTERN_HOOK"] == HOOK, record
+            assert record["POSTERN_HOOK_RESULT"] == "ok", record
         # No process is left, nor is what it was.
         wait_until(lambda: set(descendants(agent.pid)) <= before, "what ran to be gone")
         assert not [p for p in descendants(agent.pid) if is_zombie(p)]
