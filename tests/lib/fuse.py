@@ -111,8 +111,8 @@ class _Loop:
     def _request(self):
         try:
             packet = os.read(self.device, 1 << 18)
-        except FileNotFoundError:
-            return  # taken back while it was read
+        except (FileNotFoundError, BlockingIOError):
+            return  # taken back while it was read, or before
         kind = IN_HEAD.unpack_from(packet)[1]
         if kind in self.kept:
             self.held.append(packet)
@@ -150,7 +150,7 @@ class Server:
         self.file = os.path.join(point, "f")
 
     def __enter__(self):
-        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        device = os.open("/dev/fuse", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         scratch.mount("test", self.point, "fuse", data=f"fd={device},rootmode=40000,"
                       "user_id=0,group_id=0,allow_other")
         self.control, theirs = socket.socketpair()

@@ -10,7 +10,7 @@ import shutil
 
 import image
 
-SOURCES = ["Makefile", "ctl", "examples", "frontend", "inspector", "ipc", "json", "mounts",
+SOURCES = ["Makefile", "completion", "ctl", "examples", "frontend", "inspector", "ipc", "json", "man", "mounts",
            "policy", "sandbox", "spawner", "supervisor", "systemd", "worker"]
 
 # file, what stands there, what stands there instead
