@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -49,6 +50,18 @@ def started(agent):
         raise
     with agent:
         yield agent
+
+
+@contextlib.contextmanager
+def bound(source, agent, name):
+    """SOURCE in the place of a policy file of AGENT, until that has ended."""
+    point = os.path.join(agent.policy_root, "etc/postern", name)
+    scratch.bind(source, point)
+    try:
+        yield
+    finally:
+        scratch.unmount(point, scratch.MNT_DETACH)
+        shutil.rmtree(agent.dir, ignore_errors=True)  # it could not, with that in it
 
 
 def reader(agent):
@@ -321,8 +334,7 @@ def test_files_that_hang():
             fuse.Server(os.path.join(top, "fuse"), INFO.encode()) as server:
         a = Agent(profile=None, start=False)
         a.write_policy("")
-        scratch.bind(server.file, os.path.join(a.policy_root, "etc/postern/policy.conf"))
-        with started(a):
+        with bound(server.file, a, "policy.conf"), started(a):
             assert allows(a, "guest-get-load")
             server.hold("READ")
             begun = time.monotonic()
@@ -349,9 +361,8 @@ def test_files_that_hang_at_the_start():
             fuse.Server(os.path.join(top, "fuse"), INFO.encode()) as server:
         a = Agent(profile=None, start=False)
         a.write_policy("")
-        scratch.bind(server.file, os.path.join(a.policy_root, "etc/postern/policy.conf"))
         server.hold("READ")
-        with started(a):
+        with bound(server.file, a, "policy.conf"), started(a):
             got = a.ctl_json("status", status=1)
             assert got["locked-down"] == "the policy could not be read", got
             assert "did not get ready" not in a.stderr(), a.stderr()
@@ -420,8 +431,7 @@ def test_who_asks_later_is_told_of_a_later_reading():
         a = Agent(profile=None, start=False)
         a.write_policy(INFO)
         a.write_policy("", "policy.d/slow.conf")
-        scratch.bind(server.file, os.path.join(a.policy_root, "etc/postern/policy.d/slow.conf"))
-        with started(a):
+        with bound(server.file, a, "policy.d/slow.conf"), started(a):
             server.hold("READ")
             with reloading(a) as first:
                 a.write_policy(NARROW)  # what came before the slow file was read by now
