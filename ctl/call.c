@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "ctl/ctl.h"
+#include "ctl/grow.h"
 #include "ctl/link.h"
 #include "ctl/reply.h"
 #include "ctl/requests.h"
@@ -57,15 +58,11 @@ static uint64_t now_usec(void)
 
 static int took(struct call *c, uint64_t usec)
 {
-	if (c->n == c->room) {
-		size_t room = c->room ? 2 * c->room : 64;
-		uint64_t *times = reallocarray(c->times, room, sizeof(*times));
+	void *times = c->times;
 
-		if (!times)
-			return ctl_fail("no memory");
-		c->times = times;
-		c->room = room;
-	}
+	if (ctl_grow(&times, &c->room, c->n, sizeof(*c->times), SIZE_MAX) < 0)
+		return ctl_fail("no memory");
+	c->times = times;
 	c->times[c->n++] = usec;
 	return CTL_OK;
 }

@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "ctl/grow.h"
 #include "policy/policy.h"
 
 #define PENDING_MAX 1024
@@ -105,14 +106,20 @@ static uint64_t hash_of(const struct candidate *k)
 	return h;
 }
 
+/* Either may be NULL. */
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? streq(a, b) : a == b;
+}
+
 static bool is_equal(const struct candidate *a, const struct candidate *b)
 {
 	const struct wbuf *x = &a->proposal.body, *y = &b->proposal.body;
 
 	return a->hash == b->hash && a->proposal.how == b->proposal.how &&
 	       a->proposal.no_arguments == b->proposal.no_arguments &&
-	       !a->args == !b->args && (!a->args || streq(a->args, b->args)) &&
-	       x->len == y->len && memcmp(x->p, y->p, x->len) == 0;
+	       same_text(a->args, b->args) && x->len == y->len &&
+	       memcmp(x->p, y->p, x->len) == 0;
 }
 
 static struct candidate *find(struct candidates *c, const struct candidate *like)
@@ -127,18 +134,13 @@ static struct candidate *find(struct candidates *c, const struct candidate *like
 static int keep(struct candidates *c, struct candidate *k, bool wanted)
 {
 	size_t others = c->n - c->candidates;
+	void *v = c->v;
 
 	if (wanted ? c->candidates >= CANDIDATES_MAX : others >= BYSTANDERS_MAX)
 		return 1;
-	if (c->n == c->room) {
-		size_t room = c->room ? 2 * c->room : 64;
-		struct candidate *v = reallocarray(c->v, room, sizeof(*v));
-
-		if (!v)
-			return -1;
-		c->v = v;
-		c->room = room;
-	}
+	if (ctl_grow(&v, &c->room, c->n, sizeof(*c->v), SIZE_MAX) < 0)
+		return -1;
+	c->v = v;
 	c->candidates += wanted;
 	c->v[c->n++] = *k;
 	*k = (struct candidate){0};

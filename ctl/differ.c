@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "ctl/grow.h"
 #include "ctl/limits.h"
 #include "ctl/scene.h"
 #include "ctl/seen.h"
@@ -290,16 +291,11 @@ static const char *keep_text(struct differ *d, const void *text, size_t len)
 
 static bool room_for_line(struct differ *d)
 {
-	uint32_t room = d->room ? 2 * d->room : 64;
-	struct differ_line *v = d->v;
+	void *v = d->v;
 
-	if (d->n < d->room)
-		return true;
-	v = reallocarray(v, room, sizeof(*v));
-	if (!v)
+	if (ctl_grow(&v, &d->room, d->n, sizeof(*d->v), UINT32_MAX) < 0)
 		return !(d->cut = true);
 	d->v = v;
-	d->room = room;
 	return true;
 }
 

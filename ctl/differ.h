@@ -66,7 +66,7 @@ struct differ {
 	struct arena arena;
 	struct differ_line *v; /* by command, then '+', '-', '~' */
 	uint32_t n;
-	uint32_t room;
+	size_t room;
 	bool cut; /* there was more than time or room: some may be missing */
 };
 

@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "ctl/grow.h"
 #include "ipc/jsonw.h"
 
 #define ID_MAX   64
@@ -67,22 +68,6 @@ static bool same(const struct id *a, const struct id *b)
 	return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
 }
 
-/* Room for one more of SIZE bytes each behind N of them. */
-static int grow(void **p, size_t *room, size_t n, size_t size, size_t max)
-{
-	size_t wanted = *room ? *room * 2 : 16;
-	void *bigger;
-
-	if (n < *room)
-		return 0;
-	bigger = n < max ? reallocarray(*p, wanted, size) : NULL;
-	if (!bigger)
-		return -1;
-	*p = bigger;
-	*room = wanted;
-	return 0;
-}
-
 /* ---- what comes in ---- */
 
 /* The latest is most often the one. */
@@ -94,7 +79,7 @@ static struct instance *instance_of(struct gaps *g, const struct record *r)
 	for (size_t i = g->n; i-- > 0;)
 		if (same(&g->instances[i].id, &id) && same(&g->instances[i].boot, &boot))
 			return &g->instances[i];
-	if (grow(&p, &g->room, g->n, sizeof(*g->instances), INSTANCES_MAX) < 0)
+	if (ctl_grow(&p, &g->room, g->n, sizeof(*g->instances), INSTANCES_MAX) < 0)
 		return NULL;
 	g->instances = p;
 	g->instances[g->n] =
@@ -106,7 +91,7 @@ static int add_hole(struct gaps *g, size_t instance, uint64_t from, uint64_t to)
 {
 	void *p = g->holes;
 
-	if (grow(&p, &g->room_holes, g->n_holes, sizeof(*g->holes), HOLES_MAX) < 0)
+	if (ctl_grow(&p, &g->room_holes, g->n_holes, sizeof(*g->holes), HOLES_MAX) < 0)
 		return -1;
 	g->holes = p;
 	g->holes[g->n_holes++] = (struct hole){instance, from, to};

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "ctl/ctl.h"
+#include "ctl/grow.h"
 #include "ctl/link.h"
 #include "ipc/jsonw.h"
 
@@ -27,16 +28,12 @@ static struct requests empty(void)
 /* What was written behind the last one is one. */
 static int end_request(struct requests *q)
 {
-	wbuf_text(&q->text, "\n");
-	if (q->n == q->room) {
-		size_t room = q->room ? 2 * q->room : 16;
-		size_t *ends = reallocarray(q->ends, room, sizeof(*ends));
+	void *ends = q->ends;
 
-		if (!ends)
-			return ctl_fail("no memory");
-		q->ends = ends;
-		q->room = room;
-	}
+	wbuf_text(&q->text, "\n");
+	if (ctl_grow(&ends, &q->room, q->n, sizeof(*q->ends), SIZE_MAX) < 0)
+		return ctl_fail("no memory");
+	q->ends = ends;
 	q->ends[q->n++] = q->text.len;
 	return q->text.bad ? ctl_fail("the request is too long") : CTL_OK;
 }
