@@ -70,8 +70,7 @@ static const char *yes_no(uint64_t yes)
 
 static void mode(const struct policy *p, char *out, size_t size)
 {
-	snprintf(out, size, "%s",
-		 p->head->mode == MODE_COMPLAIN ? "complain" : "enforce");
+	snprintf(out, size, "%s", policy_mode(p));
 }
 
 static void ceiling(const struct policy *p, char *out, size_t size)

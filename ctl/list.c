@@ -399,7 +399,7 @@ static void json(struct output *o)
 {
 	wbuf_text(&o->w, "{");
 	member(&o->w, "base", policy_base(o->p));
-	member(&o->w, "mode", o->p->head->mode == MODE_COMPLAIN ? "complain" : "enforce");
+	member(&o->w, "mode", policy_mode(o->p));
 	if (o->privileges)
 		json_kept(&o->w, o->p, o->p->allowed);
 	wbuf_text(&o->w, ", \"commands\": [");

@@ -132,6 +132,12 @@ static inline const char *policy_base(const struct policy *p)
 	return policy_text(p, p->head->base);
 }
 
+/* As policies and records have it. */
+static inline const char *policy_mode(const struct policy *p)
+{
+	return p->head->mode == MODE_COMPLAIN ? "complain" : "enforce";
+}
+
 /* Could any arguments of OP be allowed? What guest-info reports. */
 static inline bool policy_may(const struct policy *p, uint32_t op)
 {

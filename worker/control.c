@@ -43,7 +43,7 @@ static void put_policy(const struct worker *w, struct msg_status *s)
 	s->generation = V_U64(w->gen->number);
 	s->digest = v_str(w->gen->digest);
 	s->base = v_str(policy_base(p));
-	s->mode = v_str(p->head->mode == MODE_COMPLAIN ? "complain" : "enforce");
+	s->mode = v_str(policy_mode(p));
 	if (*policy_text(p, p->head->ceiling))
 		s->ceiling = v_str(policy_text(p, p->head->ceiling));
 	if (*policy_text(p, p->head->locked_down))

@@ -30,16 +30,11 @@ static struct v_str bounded(struct v_str s)
 	return cut(s, NOTE_TEXT_MAX);
 }
 
-static const char *mode_name(const struct generation *g)
-{
-	return g->policy.head->mode == MODE_COMPLAIN ? "complain" : "enforce";
-}
-
 static void put_rule(struct msg_audit *r, const struct generation *g,
 		     const struct image_rule *rule)
 {
 	r->policy_sha256 = v_str(g->digest);
-	r->policy_mode = v_str(mode_name(g));
+	r->policy_mode = v_str(policy_mode(&g->policy));
 	if (!rule)
 		return;
 	r->rule = v_str(policy_text(&g->policy, rule->name));
@@ -67,7 +62,7 @@ static void record_policy(struct worker *w)
 	if (!*why) {
 		audit_write(&w->audit, EVENT_POLICY_LOAD, AUDIT_HOW(OWN, KEEP), &r,
 			    "The policy is loaded: base %s, mode %s", policy_base(p),
-			    mode_name(w->gen));
+			    policy_mode(&w->gen->policy));
 		return;
 	}
 	r.detail = v_str(why);
@@ -101,7 +96,7 @@ void record_reload(struct worker *w, const char *result)
 	put_rule(&r, w->gen, NULL);
 	audit_write(&w->audit, EVENT_RELOAD, AUDIT_HOW(OWN, KEEP), &r,
 		    "The policy was read again, %s: base %s, mode %s", result, base,
-		    mode_name(w->gen));
+		    policy_mode(&w->gen->policy));
 }
 
 void record_reload_refused(struct worker *w, const char *why)
