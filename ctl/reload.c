@@ -50,17 +50,29 @@ static const char *const texts[RELOAD_OUTCOMES] = {
 	[RELOAD_FAILED] = "failed, the old policy stays",
 };
 
-static void put_lines(struct wbuf *w, const struct v_str *lines)
+/* The next line of LINES, which is left with what is behind it; false: none is there. */
+static bool take_line(struct v_str *lines, struct v_str *line)
 {
-	const char *at = lines->p, *const end = at + lines->len;
+	const char *feed = lines->len ? memchr(lines->p, '\n', lines->len) : NULL;
+
+	*line = *lines;
+	if (feed)
+		line->len = (uint32_t)(feed - lines->p);
+	lines->p += line->len + (feed != NULL);
+	lines->len -= line->len + (feed != NULL);
+	return line->p != lines->p;
+}
+
+static void put_lines(struct wbuf *w, struct v_str lines)
+{
+	const char *between = "";
+	struct v_str line;
 
 	wbuf_text(w, ", \"mistakes\": [");
-	for (const char *line = at; at < end; line = at) {
-		const char *feed = memchr(at, '\n', (size_t)(end - at));
-
-		wbuf_text(w, line == lines->p ? "" : ", ");
-		jsonw_str(w, line, (size_t)((feed ? feed : end) - line));
-		at = feed ? feed + 1 : end;
+	while (take_line(&lines, &line)) {
+		wbuf_text(w, between);
+		jsonw_str(w, line.p, line.len);
+		between = ", ";
 	}
 	wbuf_text(w, "]");
 }
@@ -76,24 +88,20 @@ static int print_json(const struct msg_controlled *m)
 		jsonw_str(&w, m->detail.p, m->detail.len);
 	}
 	if (m->mistakes.set)
-		put_lines(&w, &m->mistakes);
+		put_lines(&w, m->mistakes);
 	wbuf_text(&w, "}\n");
 	fwrite(w.p, 1, w.len, stdout);
 	return ctl_flush();
 }
 
 /* Line feeds part mistakes; nothing else of theirs reaches a terminal. */
-static void show_lines(const struct show *s, const struct v_str *lines, struct wbuf *w)
+static void show_lines(const struct show *s, struct v_str lines, struct wbuf *w)
 {
-	const char *at = lines->p, *const end = at + lines->len;
+	struct v_str line;
 
-	while (at < end) {
-		const char *feed = memchr(at, '\n', (size_t)(end - at));
-		const char *stop = feed ? feed : end;
-
-		show_text(s, at, (size_t)(stop - at), w);
+	while (take_line(&lines, &line)) {
+		show_text(s, line.p, line.len, w);
 		wbuf_text(w, "\n");
-		at = feed ? feed + 1 : end;
 	}
 }
 
@@ -103,7 +111,7 @@ static int print_text(const struct msg_controlled *m)
 	const struct show s = show_for_stdout(SHOW_SHORT);
 
 	if (m->mistakes.set)
-		show_lines(&s, &m->mistakes, &w);
+		show_lines(&s, m->mistakes, &w);
 	wbuf_text(&w, texts[m->outcome.v]);
 	if (m->detail.set) {
 		wbuf_text(&w, ": ");
