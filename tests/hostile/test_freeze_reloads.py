@@ -16,9 +16,9 @@ import frost
 import programs
 import reloading
 import tap
-from agent import Closed, children, wait_until
+from agent import Closed, stopped, wait_until
 from frost import rule
-from reloading import Asking, status
+from reloading import Asking, reader, status
 
 FIRST = programs.policy(rule(freeze_max="60s"), base="legacy")
 # Nothing is frozen any more, and nothing thawed.
@@ -36,17 +36,6 @@ def place(text=FIRST):
         yield s, a, c, disk
 
 
-@contextlib.contextmanager
-def stopped_reader(a):
-    """Who reads the files comes to nothing until the block ends."""
-    reader = children(a.child("worker"))[0]
-    os.kill(reader, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(reader, signal.SIGCONT)
-
-
 def ends(a):
     return [r for r in a.records() if r["POSTERN_EVENT"] in reloading.ENDS]
 
@@ -61,7 +50,7 @@ def host_name_is_allowed(c):
 
 def test_a_freeze_that_begins_while_the_files_are_read():
     with place() as (s, a, c, disk):
-        with stopped_reader(a):
+        with stopped(reader(a)):
             a.write_policy(SECOND)
             asking = Asking(a)
             time.sleep(0.3)
@@ -84,7 +73,7 @@ def test_a_freeze_that_begins_while_the_files_are_read():
 
 def test_a_freeze_that_is_over_while_the_files_are_read():
     with place() as (_, a, c, disk):
-        with stopped_reader(a):
+        with stopped(reader(a)):
             a.write_policy(THIRD)
             asking = Asking(a)
             time.sleep(0.3)
@@ -97,7 +86,7 @@ def test_files_that_cannot_be_read_while_it_is_frozen():
     """Their time is over in the middle of a freeze: that is told and recorded, and the freeze
     stays."""
     with place() as (s, a, c, disk):
-        with stopped_reader(a):
+        with stopped(reader(a)):
             a.write_policy(SECOND)
             asking = Asking(a)
             time.sleep(0.3)

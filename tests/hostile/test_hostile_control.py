@@ -19,8 +19,9 @@ import frost
 import guard
 import programs
 import tap
-from agent import PATIENCE, VARIANT, build_dir, children, free_uids, helper, wait_until
+from agent import PATIENCE, VARIANT, build_dir, free_uids, helper, stopped, wait_until
 from hostile import HELLO, POLICY, Descriptors, Peer, fd_count, frame, rss_kib
+from reloading import reader
 
 IS_ROOT = os.geteuid() == 0
 INFO = '[policy]\nbase = none\n[rule "info"]\neffect = allow\ncommand = @info\n'
@@ -355,24 +356,13 @@ def test_connections_come_and_go():
 
 # ---- reloads -------------------------------------------------------------------------------
 
-@contextlib.contextmanager
-def hanging(a):
-    """Files that cannot be read at present."""
-    reader = children(a.child("worker"))[0]
-    os.kill(reader, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(reader, signal.SIGCONT)
-
-
 def reloads(a):
     return [r for r in a.records() if r["POSTERN_EVENT"] == "reload"]
 
 
 def test_a_client_that_leaves_a_reload():
     with agent() as a:
-        with hanging(a):
+        with stopped(reader(a)):
             for _ in range(20):
                 with contextlib.suppress(OSError):
                     p = greeted(a)
@@ -388,7 +378,7 @@ def test_a_client_that_leaves_a_reload():
 def test_a_slot_of_who_left_waits_for_nothing():
     """Whoever gets it next is not told of a reload that another asked for."""
     with agent() as a:
-        with hanging(a):
+        with stopped(reader(a)):
             for _ in range(SERVED):
                 p = greeted(a)
                 p.send(ask(RELOAD))
@@ -459,7 +449,7 @@ def test_reloads_without_end():
 def test_a_worker_that_is_killed_meanwhile():
     """Its clients see it go, and posternctl says so."""
     with programs.agent(INFO) as a:
-        with hanging(a):
+        with stopped(reader(a)):
             p = greeted(a)
             p.send(ask(RELOAD))
             old = a.child("worker")

@@ -20,24 +20,14 @@ import guard
 import programs
 import scratch
 import tap
-from agent import PATIENCE, Agent, build_dir, children, comm, is_zombie, wait_until
+from agent import PATIENCE, Agent, build_dir, children, comm, is_zombie, stopped, wait_until
+from reloading import reader
 
 INFO = '[policy]\nbase = none\n[rule "info"]\neffect = allow\ncommand = @info\n'
 NARROW = '[policy]\nbase = none\n[rule "time"]\neffect = allow\ncommand = guest-get-time\n'
 WIDE = INFO + '[rule "clock"]\neffect = allow\ncommand = guest-set-time\n'
 WRONG = INFO + '[rule "x"]\neffect = perhaps\ncommand = guest-frob\n[rule "y"]\nfrob = 1\n'
 READ_S = 10  # the agent waits so long for the files
-
-
-@contextlib.contextmanager
-def stopped(pid):
-    """PID does nothing meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -62,10 +52,6 @@ def bound(source, agent, name):
     finally:
         scratch.unmount(point, scratch.MNT_DETACH)
         shutil.rmtree(agent.dir, ignore_errors=True)  # it could not, with that in it
-
-
-def reader(agent):
-    return children(agent.child("worker"))[0]
 
 
 def allows(agent, command):

@@ -21,6 +21,7 @@ a process that outlives its agent is seen.
 Whatever a test starts is harmless (guard.py), so that no request can change this machine;
 the test process itself enters the guard with the import of this module.
 """
+import contextlib
 import ctypes
 import functools
 import json
@@ -119,6 +120,17 @@ def crew(worker):
     """Children of the worker but the first, which reads the policy: the writer of the records,
     then op children."""
     return children(worker)[1:]
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """PID does nothing meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def descendants(pid):

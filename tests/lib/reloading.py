@@ -16,10 +16,15 @@ import os
 import subprocess
 
 import guard
-from agent import PATIENCE
+from agent import PATIENCE, children
 
 # What a reload leaves, however it ended.
 ENDS = ("reload", "policy-refused")
+
+
+def reader(a):
+    """The process that reads the policy files."""
+    return children(a.child("worker"))[0]
 
 
 def posternctl(a, *args):
