@@ -175,7 +175,10 @@ def test_an_agents_own_file():
         with a.client() as c:
             c.call("guest-get-time")
             c.call("guest-exec", path="/bin/true")
-        a.wait_record(lambda r: r["POSTERN_EVENT"] == "disconnect")
+        asked = a.wait_record(lambda r: r.get("POSTERN_COMMAND") == "guest-exec")
+        # Of that session: who looked whether the agent answers had one before.
+        a.wait_record(lambda r: r["POSTERN_EVENT"] == "disconnect" and
+                      r["POSTERN_SESSION"] == asked["POSTERN_SESSION"])
         with open(a.audit_path, "rb") as f:
             data = f.read()
     assert run("--file", "-", "--json", data=data, status=OK).stdout == data
