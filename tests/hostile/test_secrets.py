@@ -19,7 +19,8 @@ import tap
 from agent import VARIANT, Agent, comm, descendants, wait_until
 from memory import Needles, is_ours, memory, random_text
 
-LENGTHS = (8, 200, 3000, 70000)
+# What the sanitizers keep takes long to search: there, one that is short and one that is not.
+LENGTHS = (8, 200, 3000, 70000) if VARIANT == "release" else (8, 3000)
 
 
 # ---- looking for it ----------------------------------------------------------------------

@@ -67,6 +67,15 @@ def events(agent, *names):
     return [r for r in agent.records() if r["POSTERN_EVENT"] in names]
 
 
+def wait_events(agent, count, *names):
+    """The same, once there are COUNT, and no more: an answer may come before its record."""
+    wait_until(lambda: len(events(agent, *names)) >= count,
+               lambda: f"{count} of {names}: {events(agent, *names)!r:.2000}")
+    found = events(agent, *names)
+    assert len(found) == count, found
+    return found
+
+
 # ---- status --------------------------------------------------------------------------------
 
 def test_status_for_people():
@@ -100,7 +109,8 @@ def test_status_as_json():
         assert abs(got["loaded"] / 1e6 - time.time()) < 2 * PATIENCE, got
         assert not {"locked-down", "ceiling", "reload-detail", "reload-time",
                     "frozen-count", "thaw-in-ms"} & set(got), got
-        assert got["digest"] in json.dumps(events(a, "policy-load")), events(a, "policy-load")
+        loaded = wait_events(a, 1, "policy-load")
+        assert got["digest"] in json.dumps(loaded), loaded
 
 
 def test_status_of_what_is_under_way():
@@ -127,6 +137,7 @@ def test_a_policy_that_complains():
 
 def outcome(agent, want, status, *words):
     """Reload; both forms and the record say the same. The answer as JSON."""
+    before = len(events(agent, "reload", "policy-refused"))
     got = agent.ctl_json("reload", status=status)
     assert got["outcome"] == want, got
     for word in words:
@@ -135,7 +146,7 @@ def outcome(agent, want, status, *words):
     assert after["reload"] == want, after
     assert after.get("reload-detail") == got.get("detail"), (after, got)
     assert abs(after["reload-time"] / 1e6 - time.time()) < 2 * PATIENCE, after
-    last = events(agent, "reload", "policy-refused")[-1]
+    last = wait_events(agent, before + 1, "reload", "policy-refused")[-1]
     if status:
         assert (last["POSTERN_EVENT"], last["POSTERN_DETAIL"]) == (
             "policy-refused", got["detail"]), last
@@ -336,8 +347,7 @@ def test_files_that_hang():
             server.answer()
             wait_until(lambda: a.ctl_json("reload")["outcome"] == "unchanged",
                        "a reload that works")
-            refused = events(a, "policy-refused")
-            assert len(refused) == 1, refused
+            wait_events(a, 1, "policy-refused")
 
 
 def test_files_that_hang_at_the_start():
@@ -369,7 +379,7 @@ def test_a_reader_that_is_killed():
         assert got["outcome"] == "failed" and "is gone: restart the agent" in got["detail"], got
         assert time.monotonic() - begun < READ_S - 1
         time.sleep(READ_S + 1)
-        assert len(events(a, "policy-refused")) == 1, events(a, "policy-refused")
+        wait_events(a, 1, "policy-refused")
         outcome(a, "failed", 1, "gone", "restart the agent")
         assert allows(a, "guest-get-load")
 
@@ -402,7 +412,7 @@ def test_it_waits_for_a_thaw():
             with reloading(a) as first, reloading(a) as second:
                 assert c.thaw() == 1
                 assert first() == second() == {"outcome": "done"}
-            assert len(events(a, "reload")) == 1, events(a, "reload")
+            wait_events(a, 1, "reload")
             got = a.ctl_json("status")
             assert (got["frozen"], got["reload-waits"]) == (False, False), got
             assert "error" in client.call("guest-get-load")
@@ -425,7 +435,7 @@ def test_who_asks_later_is_told_of_a_later_reading():
                     server.answer()
                     assert second() == {"outcome": "done"}
                 assert first() == {"outcome": "unchanged"}
-            results = [r["POSTERN_RESULT"] for r in events(a, "reload")]
+            results = [r["POSTERN_RESULT"] for r in wait_events(a, 2, "reload")]
             assert results == ["unchanged", "ok"], results
 
 
@@ -436,7 +446,7 @@ def test_many_at_once_are_told():
             waiting = [stack.enter_context(reloading(a)) for _ in range(4)]
             os.kill(reader(a), signal.SIGCONT)
             assert [w()["outcome"] for w in waiting] == ["unchanged"] * 4
-        assert len(events(a, "reload")) == 2, events(a, "reload")
+        wait_events(a, 2, "reload")
 
 
 # ---- SIGHUP --------------------------------------------------------------------------------
