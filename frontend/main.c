@@ -141,7 +141,9 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (!f || prepare(f, kind) < 0)
 		return EXIT_SYSTEM;
-	if (sandbox_enter(SC_ROLE(SANDBOX_FRONTEND), &step) < 0)
+	/* It opens nothing, wherever that is. */
+	if (sandbox_beneath(SC_ROLE(SANDBOX_FRONTEND), -1) < 0 ||
+	    sandbox_enter(SC_ROLE(SANDBOX_FRONTEND), &step) < 0)
 		return EXIT_SEAL;
 	return status_of(f, loop_run(&f->loop));
 }

@@ -131,6 +131,14 @@ static int set_up(struct server *s)
 	return peer_open(&s->worker, &s->loop, LAUNCH_FD_SOCKET, on_frame, on_gone);
 }
 
+static int seal(struct server *s, const char **step)
+{
+	*step = "Landlock";
+	if (sandbox_beneath(SC_ROLE(SANDBOX_INSPECTOR), s->in.sys.root_fd) < 0)
+		return -1;
+	return sandbox_enter(SC_ROLE(SANDBOX_INSPECTOR), step);
+}
+
 int main(int argc, char **argv)
 {
 	static struct server server;
@@ -146,7 +154,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "postern-inspector: cannot start: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
 	}
-	if (sandbox_enter(SC_ROLE(SANDBOX_INSPECTOR), &step) < 0) {
+	if (seal(&server, &step) < 0) {
 		fprintf(stderr, "postern-inspector: %s: %s\n", step, strerror(errno));
 		return EXIT_SEAL;
 	}

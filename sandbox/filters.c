@@ -152,6 +152,7 @@ static const struct sc_rule rules[] = {
 	ALLOW(geteuid,               W|O|T, "a child's capabilities: is it root? who connects?"),
 	ALLOW(seccomp,               W|O, "a child's filter",
 	      IS(0, SECCOMP_SET_MODE_FILTER), IS(1, 0)),
+	ALLOW(landlock_restrict_self, W,  "a child's files", IS(1, 0)),
 	ALLOW(pidfd_send_signal,     W,   "end a child that is late", IS(1, SIGKILL)),
 	ALLOW(waitid,              I|W,   "its exit status", IS(0, P_PIDFD)),
 	ALLOW(clock_nanosleep,       W|C, "a child waits"),

@@ -1,7 +1,7 @@
 /*
  * sandbox/landlock.c - which files a process can still reach, whatever it is told
  *
- * Runs in:   worker before it is sealed, and what it forks; the reader of the policy
+ * Runs in:   worker, inspector and frontend before they are sealed; what the worker forks
  * Input:     the const table below
  * May touch: the calling process's Landlock domain
  * Must not:  be relied on alone: a kernel may have none of it (landlock(7))
@@ -48,6 +48,7 @@ static const struct beneath {
 	/* cppcheck-suppress unusedStructMember; for who reads the table */
 	const char *why;
 } rows[] = {
+	{SC_ROLE(SANDBOX_INSPECTOR), READ, "", "whatever an ordinary user may read"},
 	{SC_ROLE(SANDBOX_SMART), READ, "sys", "which disks are there?"},
 	{SC_ROLE(SANDBOX_SMART), READ, "dev", "their nodes"},
 	{SC_ROLE(SANDBOX_OPEN), READ, "", "any file, if its rule says so"},
@@ -113,7 +114,7 @@ static int add(int ruleset, int root, const struct beneath *row, uint64_t access
 			    &beneath, 0);
 }
 
-int sandbox_beneath(uint32_t roles, int root)
+int sandbox_ruleset(uint32_t roles, int root, int *ruleset)
 {
 	const struct ruleset r = handled(roles);
 	/* Older kernels know only its beginning. */
@@ -131,8 +132,23 @@ int sandbox_beneath(uint32_t roles, int root)
 		if (rows[i].roles & roles && rows[i].access & r.fs &&
 		    add(fd, root, &rows[i], rows[i].access & r.fs) < 0)
 			return -1;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+	*ruleset = TAKE_FD(fd);
+	return 1;
+}
+
+int sandbox_restrict(int ruleset)
+{
+	return (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
+}
+
+int sandbox_beneath(uint32_t roles, int root)
+{
+	CLEANUP(close_p) int fd = -1;
+	const int r = sandbox_ruleset(roles, root, &fd);
+
+	if (r <= 0)
+		return r;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || sandbox_restrict(fd) < 0)
 		return -1;
 	return 1;
 }

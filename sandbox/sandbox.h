@@ -114,6 +114,14 @@ int sandbox_load(const struct sock_fprog *prog);
  */
 int sandbox_beneath(uint32_t roles, int root);
 
+/*
+ * The two halves of it, for a process whose children get files of their own and which can
+ * itself open nothing by then. *RULESET is the caller's; 1, 0 or -1 as above. To restrict
+ * needs no_new_privs, and is for good: what is restricted already can only lose more.
+ */
+int sandbox_ruleset(uint32_t roles, int root, int *ruleset);
+int sandbox_restrict(int ruleset);
+
 /* The same for people: "read /sys, write /sys"; "none". */
 void sandbox_beneath_text(uint32_t roles, char *out, size_t size);
 

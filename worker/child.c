@@ -195,7 +195,7 @@ static void child_exited(struct child *child, int code, int status)
 	free(c);
 }
 
-struct fork_plan child_plan(uint32_t op, const int keep[2])
+struct fork_plan child_plan(const struct fences *fences, uint32_t op, const int keep[2])
 {
 	const uint32_t roles = sandbox_child_roles(op);
 
@@ -205,6 +205,7 @@ struct fork_plan child_plan(uint32_t op, const int keep[2])
 		.n_keep = roles == SC_ROLE(SANDBOX_CHILD) ? 1 : 2,
 		.caps = op_by_number(op)->caps,
 		.roles = roles,
+		.fences = fences,
 	};
 }
 
@@ -212,7 +213,7 @@ static enum fork_side fork_op(struct worker *w, struct op_child *c, struct reque
 			      int sock)
 {
 	const int keep[] = {sock, w->sys.root_fd};
-	const struct fork_plan plan = child_plan(what(rq), keep);
+	const struct fork_plan plan = child_plan(&w->fences, what(rq), keep);
 
 	return worker_fork(&c->child, &w->loop, &plan, child_exited);
 }

@@ -88,7 +88,7 @@ static void put_privileges(const struct worker *w, struct msg_status *s,
 	sandbox_beneath_text(needs.roles, t->needed_files, sizeof(t->needed_files));
 	s->privileges = v_str(t->held);
 	s->files = v_str(t->held_files);
-	s->landlock = V_BOOL(w->landlock);
+	s->landlock = V_BOOL(w->fences.n > 0);
 	s->needed = v_str(t->needed);
 	s->needed_files = v_str(t->needed_files);
 }

@@ -13,6 +13,7 @@
 
 #include "ipc/loop.h"
 #include "ipc/state.h"
+#include "worker/fences.h"
 
 /* The first descriptor of those that a child was given to keep. */
 #define CHILD_FD_FIRST 3
@@ -33,9 +34,10 @@ enum fork_side { FORK_FAILED = -1, FORK_CHILD, FORK_WORKER };
 struct fork_plan {
 	const int *keep; /* descriptors, which become CHILD_FD_FIRST and following */
 	size_t n_keep;
-	uint64_t caps;  /* capabilities it keeps */
-	uint32_t roles; /* its filter: SC_ROLE bits */
-	bool stderr;    /* keeps 2; else that is /dev/null */
+	uint64_t caps;               /* capabilities it keeps */
+	uint32_t roles;              /* its filter: SC_ROLE bits */
+	const struct fences *fences; /* one of these is its own; NULL: it has none */
+	bool stderr;                 /* keeps 2; else that is /dev/null */
 	bool beneath;  /* of files it keeps what its roles need beneath the second of KEEP
 			*/
 	bool outlives; /* goes on when the worker dies; else it dies with it */

@@ -147,6 +147,7 @@ static int prepare(struct worker *w, const struct settings *s)
 	if (sink_init(&w->sink, &w->loop, audit_fd, s->journal, &w->state->held) < 0 ||
 	    freeze_open(w, s->runtime, s->hook) < 0)
 		return -1;
+	w->sink.fences = &w->fences;
 	hold_if_frozen(w);
 	return audit_init(&w->audit, &w->sink, s->channel);
 }
@@ -160,9 +161,10 @@ static int seal(struct worker *w)
 	w->held = policy_needs(w, &w->gen->policy);
 	if (sandbox_keep_caps(w->held.caps) == 0) {
 		step = "Landlock";
-		landlock = sandbox_beneath(w->held.roles, w->sys.root_fd);
+		landlock = fences_open(&w->fences, w->held.roles, w->sys.root_fd);
+		if (landlock == 0)
+			landlock = sandbox_beneath(w->held.roles, w->sys.root_fd);
 	}
-	w->landlock = landlock > 0;
 	if (landlock < 0 || sandbox_enter(w->held.roles, &step) < 0) {
 		fprintf(stderr, "postern: cannot seal the worker: %s: %s\n", step,
 			strerror(errno));
@@ -179,7 +181,7 @@ static int serve(struct worker *w)
 	if (sink_start(&w->sink) < 0)
 		return EXIT_SYSTEM;
 	record_start(w);
-	if (!w->landlock)
+	if (!w->fences.n)
 		worker_log(w, "this kernel has no Landlock: files are not held back");
 	if (w->verbose)
 		worker_log(w, "ready, policy %s", policy_base(&w->gen->policy));

@@ -98,6 +98,7 @@ static int start_writer(struct sink *s, int sock)
 	/* Outlives a worker that is killed, to write what that one had recorded. */
 	const struct fork_plan plan = {
 		.roles = SC_ROLE(SANDBOX_CHILD),
+		.fences = s->fences,
 		.keep = keep,
 		.n_keep = s->audit_fd < 0 ? 1 : 2,
 		.stderr = true,

@@ -252,11 +252,12 @@ TABLE = {
         12: "anon_inode:[timerfd]",  # a policy that is read too slowly
         13: "/memfd:postern-policy",
         14: "seqpacket",  # reader
-        15: "seqpacket",  # writer
+        15: "anon_inode:[landlock-ruleset]",  # of children that only answer
         16: "anon_inode:[pidfd]",  # reader
-        17: "seqpacket",  # inspector
-        18: "anon_inode:[pidfd]",  # writer
-        19: "seqpacket",  # frontend
+        17: "seqpacket",  # writer
+        18: "seqpacket",  # inspector
+        19: "anon_inode:[pidfd]",  # writer
+        20: "seqpacket",  # frontend
     },
     "reader": {
         **NULL,

@@ -15,11 +15,15 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <linux/landlock.h>
+#include <linux/openat2.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ipc/launch.h"
 #include "sandbox/sandbox.h"
 #include "worker/worker.h"
 
@@ -110,7 +114,7 @@ static void try(uint32_t op, struct loop *loop)
 	struct child c;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	plan = child_plan(op, (const int[]){pair[1], root});
+	plan = child_plan(NULL, op, (const int[]){pair[1], root});
 	assert_int_equal(plan.caps, op_by_number(op)->caps);
 	if (worker_fork(&c, loop, &plan, ended) == FORK_CHILD)
 		wait_and_go();
@@ -172,11 +176,118 @@ static void rows_of_what_changes(void **state)
 		assert_int_equal(op_by_number(rows[i].op)->caps, rows[i].caps);
 }
 
+/* ---- what is left of the files ---- */
+
+/* What a child may open, as far as its filter lets it try; the root is the real one. */
+static const struct {
+	uint32_t op;
+	const char *path;
+	uint64_t flags;
+	bool may;
+} files[] = {
+	{OP_set_vcpus, "sys/kernel", O_RDONLY, true},
+	{OP_set_vcpus, "etc/passwd", O_RDONLY, false},
+	{OP_set_vcpus, "dev/null", O_WRONLY, false},
+	{OP_suspend_write, "proc/version", O_RDONLY, false},
+	{OP_power_signal, "proc/version", O_RDONLY, true},
+	{OP_power_signal, "sys/kernel", O_RDONLY, false},
+	{OP_set_time, "etc/passwd", O_RDONLY, true},
+	{OP_set_time, "dev/null", O_RDONLY, true},
+	{OP_set_time, "dev/null", O_WRONLY, false},
+	{OP_set_time, "usr/lib", O_RDONLY, false},
+	{OP_disk_smart, "sys/kernel", O_RDONLY, true},
+	{OP_disk_smart, "dev/null", O_RDONLY, true},
+	{OP_disk_smart, "dev/null", O_WRONLY, false},
+	{OP_disk_smart, "etc/passwd", O_RDONLY, false},
+	{OP_fs_list, "etc/passwd", O_RDONLY, true},
+	{OP_fs_list, "dev/null", O_WRONLY, false},
+	{OP_fstrim, "dev/null", O_RDWR, false},
+	{OP_keys, "etc/passwd", O_RDONLY, true},
+	{OP_keys, "dev/null", O_WRONLY, true},
+};
+
+/* Which rulesets there are must not depend on who may ask. */
+static bool kernel_has_landlock(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0,
+		       LANDLOCK_CREATE_RULESET_VERSION) > 0;
+}
+
+static int opened_within(const struct fences *fences, size_t row, struct loop *loop)
+{
+	const struct open_how how = {.flags = files[row].flags | O_CLOEXEC};
+	const int root = open("/", O_PATH | O_CLOEXEC);
+	struct fork_plan plan = child_plan(fences, files[row].op, (int[]){root, root});
+	siginfo_t end = {0};
+	struct child c;
+
+	if (worker_fork(&c, loop, &plan, ended) == FORK_CHILD) {
+		long fd = syscall(SYS_openat2, CHILD_FD_FIRST, files[row].path, &how,
+				  sizeof(how));
+
+		_exit(fd >= 0 ? 0 : errno);
+	}
+	close(root);
+	assert_true(c.exit.fd >= 0);
+	assert_int_equal(waitid(P_PIDFD, (id_t)c.exit.fd, &end, WEXITED), 0);
+	loop_remove(loop, &c.exit);
+	assert_int_equal(end.si_code, CLD_EXITED);
+	return end.si_status;
+}
+
+static void each_stays_within_its_files(void **state)
+{
+	struct fences fences = {0};
+	struct loop loop;
+	int root = open("/", O_PATH | O_CLOEXEC);
+
+	(void)state;
+	if (!kernel_has_landlock()) {
+		print_message("this kernel has no Landlock\n");
+		skip();
+	}
+	assert_int_equal(fences_open(&fences, UINT32_MAX, root), 0);
+	assert_in_range(fences.n, 10, FENCES_MAX);
+	assert_int_equal(loop_init(&loop), 0);
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		int r = opened_within(&fences, i, &loop);
+
+		if (r != (files[i].may ? 0 : EACCES))
+			fail_msg("%s, %s by %llo: %s", op_by_number(files[i].op)->name,
+				 files[i].path, (unsigned long long)files[i].flags,
+				 r ? strerror(r) : "opened");
+	}
+	for (size_t i = 0; i < fences.n; i++)
+		close(fences.of[i].ruleset);
+	close(root);
+}
+
+/* One that nobody made a fence for does not begin. */
+static void none_is_without_a_fence(void **state)
+{
+	struct fences fences = {.n = 1, .of = {{.roles = UINT32_MAX, .ruleset = -1}}};
+	struct fork_plan plan = child_plan(&fences, OP_set_time, (int[]){0, 0});
+	siginfo_t end = {0};
+	struct loop loop;
+	struct child c;
+
+	(void)state;
+	assert_int_equal(loop_init(&loop), 0);
+	if (worker_fork(&c, &loop, &plan, ended) == FORK_CHILD)
+		_exit(0);
+	assert_int_equal(waitid(P_PIDFD, (id_t)c.exit.fd, &end, WEXITED), 0);
+	assert_int_equal(end.si_status, EXIT_SEAL);
+	loop_remove(&loop, &c.exit);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_of_what_changes),
 		cmocka_unit_test(each_has_its_row),
+		cmocka_unit_test(each_stays_within_its_files),
+		cmocka_unit_test(none_is_without_a_fence),
 	};
 
 	return cmocka_run_group_tests_name("children", tests, NULL, NULL);

@@ -76,6 +76,7 @@ static enum fork_side fork_with(struct worker *w, struct fork_plan *plan, const 
 	plan->keep = fds;
 	plan->n_keep = n_keep + f->n;
 	plan->caps = CAPS_ADMIN;
+	plan->fences = &w->fences;
 	side = worker_fork(&k->child, &w->loop, plan, reaped);
 	if (side != FORK_WORKER)
 		return side;
