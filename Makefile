@@ -176,7 +176,7 @@ $(eval $(call TREE,fuzz,fuzz,$(FUZZ_CC),))
 # ---- what people ask for --------------------------------------------------------------
 
 .PHONY: FORCE all check check-vm check-vm-full check-built run deps unit integration fuzz \
-	lint tcb cov install uninstall clean help
+	lint tcb security cov install uninstall clean help
 FORCE:
 
 FUZZERS := $(FUZZ:%=build/fuzz/%)
@@ -235,6 +235,9 @@ lint: ## formatter, clang-tidy, cppcheck, shellcheck, mandoc, rules of our own: 
 
 tcb: programs-release ## code lines that run with privilege, per program
 	@tests/lint/tcb $(PRIVILEGED:%=build/release/%)
+
+security: helpers-release ## rewrite what SECURITY.md says from the tables
+	@tests/lint/security build/release
 
 cov: tests-cov ## line coverage of the unit tests, per file
 	@find build/cov -name '*.gcda' -delete

@@ -132,6 +132,7 @@ struct sc_cond {
 	uint64_t mask;
 	uint64_t want;
 	unsigned int arg; /* 0 is the first */
+	const char *text; /* the same in the kernel's names, for people */
 };
 
 #define SC_CONDS_MAX 2
@@ -145,6 +146,7 @@ struct sc_rule {
 	uint32_t roles; /* SC_ROLE bits */
 	int err;        /* 0: allowed; else the errno it fails with, never done */
 	const char *why;
+	const char *unused; /* NULL, or why no test of the whole agent makes the call */
 	struct sc_cond when[SC_CONDS_MAX];
 };
 

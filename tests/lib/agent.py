@@ -282,6 +282,20 @@ class Client:
 
 # ---- the agent -------------------------------------------------------------------------
 
+# A run of tests that is to show which system calls are made has them written there
+# (test_calls.py).
+TRACES = os.environ.get("POSTERN_TRACE")
+
+
+def _traced():
+    """What to begin the command line of an agent with; it stays our own child."""
+    if not TRACES:
+        return []
+    path = os.path.join(tempfile.mkdtemp(dir=TRACES), "calls")
+    return ["strace", "-D", "-ff", "-qq", "-e", "signal=none",
+            "-e", "raw=!execve,execveat,seccomp", "-o", path]
+
+
 class Agent:
     """A supervisor and its children on a unix socket of their own.
 
@@ -342,7 +356,7 @@ class Agent:
         """Start it, perhaps once more, and wait until it answers."""
         _subreaper()
         with open(self.stderr_path, "ab") as err:
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen(_traced() + self.argv, stdin=subprocess.DEVNULL,
                                             stdout=err, stderr=err, env=self.env,
                                             preexec_fn=functools.partial(
                                                 guard.harmless, self.prepare, self.admin))

@@ -15,7 +15,7 @@ import subprocess
 
 import guard
 import scratch
-from agent import INSTALLED, Agent, build_dir
+from agent import INSTALLED, TRACES, Agent, build_dir
 
 PROGRAMS = "/usr/lib/postern"
 # PAM has a module for each line of its configuration; these are all that is used here.
@@ -122,6 +122,9 @@ class OwnRoot:
         for name in ("postern", *INSTALLED.values()):
             put_program(self.path, os.path.abspath(f"{build_dir(testops)}/{name}"),
                         f"{PROGRAMS}/{name}")
+        if TRACES:
+            put_program(self.path, scratch.tool("strace"))
+            scratch.bind(TRACES, self.path + TRACES)
 
     def put(self, path):
         """Of a program that the guard masks the real one."""

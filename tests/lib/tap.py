@@ -28,7 +28,11 @@ Environment that tests/run sets, for tests to read:
     POSTERN_VARIANT   release or asan: under asan, leave out memory figures
     POSTERN_ONCE      set in one of the configurations only: for what does not depend
                       on the build or on the user
+    POSTERN_ONLY      the test of that name is run, and no other (in C, too: only.c)
+    POSTERN_PATIENCE  seconds to wait for what must come (agent.py), where it is known that
+                      something does not: tests/protections.py
 """
+import os
 import signal
 import sys
 import traceback
@@ -83,7 +87,8 @@ def _one(number, name, function, limit):
 
 def run(todo, limit=30):
     """Run TODO in order, print TAP, exit: 0 if all passed or were skipped, else 1."""
-    pairs = [_pair(t) for t in todo]
+    only = os.environ.get("POSTERN_ONLY")
+    pairs = [p for p in map(_pair, todo) if only in (None, p[0])]
     print(f"1..{len(pairs)}", flush=True)
     good = [_one(n, name, f, limit) for n, (name, f) in enumerate(pairs, 1)]
     sys.exit(0 if all(good) else 1)

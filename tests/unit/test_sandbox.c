@@ -697,6 +697,57 @@ static void test_tables_stay_small(void **state)
 }
 #endif
 
+#if !SANDBOX_SANITIZED && defined(__x86_64__)
+static int number(uint32_t arch, const char *name)
+{
+	return seccomp_syscall_resolve_name_arch(arch, name);
+}
+
+/* Each of ROLES may call NAME, whatever the arguments. */
+static bool may(const char *name, uint32_t roles)
+{
+	size_t n;
+	const struct sc_rule *rules = sandbox_rules(&n);
+	uint32_t have = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].nr == number(SCMP_ARCH_NATIVE, name) && !rules[i].err &&
+		    !conditional(&rules[i]))
+			have |= rules[i].roles;
+	return !(roles & ~have);
+}
+
+/* What aarch64 has not, it has by another name, and who may call the one may the other.
+ */
+static void test_the_other_machine_has_them_all(void **state)
+{
+	static const char *const others[][2] = {
+		{"epoll_wait", "epoll_pwait"}, {"poll", "ppoll"}, {"alarm", "setitimer"}};
+	size_t n, found = 0;
+	const struct sc_rule *rules = sandbox_rules(&n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		char *name =
+			seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, rules[i].nr);
+		const char *other = NULL;
+
+		assert_non_null(name);
+		for (size_t k = 0; k < ARRAY_SIZE(others); k++)
+			if (streq(others[k][0], name))
+				other = others[k][1];
+		if (number(SCMP_ARCH_AARCH64, name) < 0 && !rules[i].err) {
+			if (!other || number(SCMP_ARCH_AARCH64, other) < 0 ||
+			    !may(other, rules[i].roles))
+				fail_msg("%s has no counterpart on aarch64", name);
+			found++;
+		}
+		free(name);
+	}
+	assert_int_equal(found, ARRAY_SIZE(others));
+}
+#endif
+
 static enum sandbox_role frontend = SANDBOX_FRONTEND;
 static enum sandbox_role inspector = SANDBOX_INSPECTOR;
 static enum sandbox_role worker = SANDBOX_WORKER;
@@ -753,6 +804,9 @@ int main(void)
 		cmocka_unit_test(test_sanitizers_report_from_within),
 #else
 		cmocka_unit_test(test_tables_stay_small),
+#ifdef __x86_64__
+		cmocka_unit_test(test_the_other_machine_has_them_all),
+#endif
 #endif
 	};
 
