@@ -76,7 +76,8 @@ static void blank_list(const struct field *f, struct v_list *list)
 		blank_fields(f->sub, (char *)list->v + i * f->sub->size);
 }
 
-/* Give every secret field of MSG another value, of another length; if it is there. */
+/* Give every secret field of MSG another value, of another length; if it is there.
+ * Nests as the schemas do. */
 /* NOLINTNEXTLINE(misc-no-recursion) */
 static void blank_fields(const struct schema *s, void *msg)
 {
