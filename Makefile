@@ -66,6 +66,8 @@ UNITS := $(wildcard systemd/*.service systemd/*.socket)
 PAGES := $(wildcard man/*.1)
 
 LIBS_tests := -lcmocka -lcjson -lmount -lseccomp -lcap-ng
+# The reader that our scanner is held against.
+LIBS_fuzz_json := -ljansson
 
 FOLDERS   := $(foreach p,$(PROGRAMS),$(DIR_$(p)))
 sources    = $(sort $(wildcard $(1)/*.c $(1)/*/*.c))
@@ -163,7 +165,8 @@ define TEST
 build/$(1)/$(2): build/$(1)/$(2).o $(ARCHIVES:%=build/$(1)/lib%.a)
 	@$$(if $$(V),:,echo '  LINK $$@')
 	$$(Q)$$(LINK_$(1)-tree) -o $$@ $$(filter %.o,$$^) \
-		-Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS_tests) $$(LDFLAGS)
+		-Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS_tests) $(LIBS_$(notdir $(2))) \
+		$$(LDFLAGS)
 
 endef
 

@@ -136,6 +136,12 @@ struct frontend {
 	uint32_t last_request;
 };
 
+/* ---- worker.c ---- */
+
+/* What the worker says: callbacks of its peer. With the first policy, reading begins. */
+peer_frame_fn worker_frame;
+peer_gone_fn worker_gone;
+
 /* ---- channel.c ---- */
 
 /* FD is the port, or the listening socket. The channel reads only after channel_go. */

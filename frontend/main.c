@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "frontend/frontend.h"
 #include "ipc/launch.h"
@@ -20,69 +19,6 @@
 #define MAP_FROM (128 * 1024)
 /* What the JSON tree of one request may take. */
 #define TREE_BYTES_MAX (12u * 1024 * 1024)
-
-static void forget_policy(struct frontend *f)
-{
-	const struct image_head *head = f->policy.head;
-
-	if (head)
-		munmap((void *)(uintptr_t)head, head->size);
-	f->policy = (struct policy){0};
-}
-
-/*
- * The worker's policy: sealed, so that neither of us can change it under the other. What
- * waits was decided on by the last one, whole: its number goes along.
- */
-static int policy_frame(struct frontend *f, const struct frame *frame)
-{
-	struct rbuf r = rbuf_of(frame->body, frame->len);
-	uint32_t size = rbuf_u32(&r);
-	bool first = !f->generation;
-	void *map;
-
-	if (!rbuf_done(&r) || frame->n_fds != 1)
-		return -1;
-	forget_policy(f);
-	map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, frame->fds[0], 0);
-	if (map == MAP_FAILED || policy_open(&f->policy, map, size) < 0)
-		return -1;
-	f->generation = frame->generation;
-	scan_limit(f->scan, f->policy.head->message_max ? f->policy.head->message_max
-							: SCAN_MESSAGE_MAX);
-	return first ? channel_go(f) : 0;
-}
-
-static int state_frame(struct frontend *f, const struct frame *frame)
-{
-	struct rbuf r = rbuf_of(frame->body, frame->len);
-
-	f->frozen = rbuf_u8(&r);
-	return rbuf_done(&r) ? 0 : -1;
-}
-
-static int worker_frame(struct peer *p, struct frame *frame)
-{
-	struct frontend *f = CONTAINER_OF(p, struct frontend, worker);
-
-	if (frame->type == FRAME_POLICY)
-		return policy_frame(f, frame);
-	if (frame->type == FRAME_STATE)
-		return state_frame(f, frame);
-	if (frame->type == FRAME_REPLY)
-		return queue_reply(f, frame);
-	loop_stop(&f->loop, EXIT_VIOLATION);
-	return 0;
-}
-
-static int worker_gone(struct peer *p, enum frame_status why)
-{
-	struct frontend *f = CONTAINER_OF(p, struct frontend, worker);
-
-	peer_close(p);
-	loop_stop(&f->loop, why == FRAME_INVALID ? EXIT_VIOLATION : EXIT_PEER_GONE);
-	return 0;
-}
 
 /* As the supervisor names them (supervisor/channel.c). */
 static const char *const kinds[CHANNEL_KINDS] = {

@@ -14,6 +14,9 @@
 /* The kernel fills up to 32 KiB at once if there is room, so few calls are needed. */
 #define RECEIVE_MAX (64 * 1024)
 
+/* The kernel's own MAX_ERRNO: less is no error of a system call. */
+#define ERRNO_MAX 4095
+
 /* A dump that runs: what came of it so far. */
 struct dump {
 	uint32_t seq;
@@ -83,7 +86,7 @@ static int last(const struct nlmsghdr *m)
 		return errno = EBADMSG, -1;
 	memcpy(&error, NLMSG_DATA(m), sizeof(error));
 	if (error < 0)
-		return errno = -error, -1;
+		return errno = error < -ERRNO_MAX ? EBADMSG : -error, -1;
 	/* An error of 0 acknowledges a change; we asked for none. */
 	return m->nlmsg_type == NLMSG_DONE ? 0 : (errno = EBADMSG, -1);
 }

@@ -5,11 +5,12 @@
  * Input:     the fuzzer's bytes
  * May touch: memory
  * Must not:  accept what is printed with another meaning than it was read with
+ *
+ * run: floor 135
  */
 #include "supervisor/keyfile.h"
 #include "supervisor/options.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 /* All entries of the LEN bytes of TEXT, which has a NUL behind them. 0, or -1. */
 static int read_all(struct options *o, char *text, size_t len)

@@ -6,21 +6,20 @@
  * May touch: memory, sockets that it made
  * Must not:  find a packet that costs more than its connection, or one that is taken for
  *            what it is not
+ *
+ * run: floor 438
  */
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "ctl/control.h"
 #include "ctl/ctl.h"
 #include "ipc/memfd.h"
+#include "tests/lib/fuzzwire.h"
 #include "tests/lib/generation.h"
 #include "tests/lib/policy.h"
 #include "worker/worker.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The first byte. */
 #define TO_CTL    1u /* answers to posternctl; else questions to the worker */
@@ -48,13 +47,6 @@ int ctl_seconds(const char *option, const char *text, double least, uint64_t *ms
 {
 	(void)option, (void)text, (void)least, (void)ms;
 	return CTL_FAILED;
-}
-
-/* Loud even where assert() is off. */
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
 }
 
 /* On a name of the kernel's choice, in no file system. */
@@ -96,54 +88,20 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* The next packet of what is left of AT; false: there is none. */
-static bool next_packet(struct rbuf *at, struct rbuf *packet)
-{
-	const size_t said = rbuf_u16(at), len = min_size(said, rbuf_left(at));
-
-	if (at->bad)
-		return false;
-	*packet = rbuf_of(rbuf_take(at, len), len);
-	return true;
-}
-
 /* What is sent is there: nothing is waited for, however slow this machine is. */
 #define PATIENCE_MS 10000
 
-/* As it is, with a descriptor if it BRINGS one. False: it is too large for any socket. */
+/* With a descriptor if it BRINGS one. */
 static bool send_packet(int sock, const struct rbuf *packet, bool brings)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec iov = {(void *)(uintptr_t)packet->p, rbuf_left(packet)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (brings) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		c = CMSG_FIRSTHDR(&msg);
-		*c = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(c), &fuzz.listener, sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+	return fuzz_send(sock, packet, &fuzz.listener, brings);
 }
 
 /* ---- the worker's side ---- */
 
-/* Until nothing is left to do. */
 static void run_worker(void)
 {
-	struct epoll_event ev;
-
-	while (epoll_wait(fuzz.w.loop.epfd, &ev, 1, 0) == 1) {
-		struct source *s = ev.data.ptr;
-
-		must(s->fn(s, ev.events) == 0);
-	}
+	must(fuzz_turn(&fuzz.w.loop) == 0 && !fuzz.w.loop.stop);
 }
 
 static int dial(void)
@@ -215,7 +173,7 @@ static void ask_worker(struct rbuf *at, unsigned int how)
 	if (open)
 		frame_send(sock, &hello);
 	fuzz.w.freeze.state = how & IS_FROZEN ? FS_FROZEN : FS_THAWED;
-	while (next_packet(at, &packet)) {
+	while (fuzz_next(at, &packet)) {
 		const enum control_verb verb = question(&packet);
 
 		send_packet(sock, &packet, how & BRINGS);
@@ -261,7 +219,7 @@ static void answer_ctl(struct rbuf *at, unsigned int how)
 
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	fuzz.link.fd = pair[0];
-	while (next_packet(at, &packet)) {
+	while (fuzz_next(at, &packet)) {
 		struct msg_controlled m;
 		int fd = -1;
 
@@ -278,18 +236,9 @@ static void answer_ctl(struct rbuf *at, unsigned int how)
 	close(pair[1]);
 }
 
-/* The lowest number that is free: whatever was opened is closed again. */
-static int lowest(void)
-{
-	int fd = dup(fuzz.listener);
-
-	close(fd);
-	return fd;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const int before = lowest();
+	const int before = fuzz_lowest();
 	struct rbuf at = rbuf_of(data, size);
 	const unsigned int how = rbuf_u8(&at);
 
@@ -297,6 +246,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		answer_ctl(&at, how);
 	else
 		ask_worker(&at, how);
-	must(lowest() == before);
+	must(fuzz_lowest() == before);
 	return 0;
 }

@@ -6,61 +6,14 @@
  *            line that is none
  * May touch: a directory of its own in /dev/shm or $TMPDIR, gone at the end
  * Must not:  take a device for a disk that has no node, or an address that lacks a part
+ *
+ * run: floor 315
  */
-#include <ftw.h>
 #include <string.h>
 
 #include "inspector/inspector.h"
+#include "tests/lib/fuzzroot.h"
 #include "tests/lib/tree.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* More is slow to make and shows nothing new. */
-#define TREE_MAX 8192
-
-static char root[256];
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void remove_root(void)
-{
-	nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* In memory where that is possible: many times as fast. */
-static void make_root(void)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(root, sizeof(root), "/dev/shm/postern-fuzz-XXXXXX");
-	if (!mkdtemp(root)) {
-		snprintf(root, sizeof(root), "%s/postern-fuzz-XXXXXX",
-			 tmp ? tmp : "/tmp");
-		if (!mkdtemp(root))
-			abort();
-	}
-	if (atexit(remove_root) != 0)
-		abort();
-}
-
-/* Made at the first call, emptied at the others. */
-static int empty_root(void)
-{
-	if (!root[0]) {
-		make_root();
-	} else {
-		remove_root();
-		if (mkdir(root, 0700) < 0)
-			abort();
-	}
-	return open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
 
 static void check_address(const struct msg_disk_address *a)
 {
@@ -91,16 +44,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static _Alignas(max_align_t) uint8_t memory[256 * 1024];
 	struct inspector in = {
-		.sys = {.root_fd = empty_root()},
+		.sys = {.root_fd = fuzz_root_open()},
 		.arena = {.p = memory, .cap = sizeof(memory)},
 		.route = -1,
 	};
 	struct msg_disks disks = {};
 	struct err e;
 
-	if (in.sys.root_fd < 0)
-		abort();
-	tree_unpack(in.sys.root_fd, (const char *)data, min_size(size, TREE_MAX));
+	tree_unpack(in.sys.root_fd, (const char *)data, min_size(size, FUZZ_TREE_MAX));
 	if (inspect_get_disks(&in, &(struct msg_empty){}, &disks, &e) == 0)
 		check(&disks);
 	sys_done(&in.sys);

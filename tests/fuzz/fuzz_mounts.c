@@ -5,13 +5,14 @@
  * Input:     the fuzzer's bytes
  * May touch: memory
  * Must not:  accept a mount without a device, or a text that is none
+ *
+ * run: floor 38
  */
 #include <string.h>
 #include <sys/sysmacros.h>
 
 #include "inspector/mounts.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 /* Every other source is a disk. */
 static int some_disks(const struct sys *sys, const char *path, dev_t *dev)

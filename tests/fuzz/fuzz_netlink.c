@@ -5,14 +5,15 @@
  * Input:     the fuzzer's bytes, as datagrams of at most 512 bytes
  * May touch: memory
  * Must not:  hang
+ *
+ * run: floor 188
  */
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
 #include "inspector/netlink.h"
 #include "inspector/routes.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 static struct rbuf input;
 

@@ -5,12 +5,13 @@
  * Input:     the fuzzer's bytes
  * May touch: memory
  * Must not:  accept a result that points out of the text
+ *
+ * run: floor 64
  */
 #include <string.h>
 
 #include "inspector/osrelease.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -5,20 +5,15 @@
  * Input:     the fuzzer's bytes: NAME|PASSWD, or NAME|PASSWD|GROUPS
  * May touch: memory
  * Must not:  accept another account's line, an id that is none, a home that is no path
+ *
+ * run: floor 144
  */
 #include <limits.h>
 
 #include "ipc/frame.h"
+#include "tests/lib/fuzz.h"
 #include "worker/ops/account.h"
 #include "worker/ops/ops.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool what)
-{
-	if (!what)
-		abort();
-}
 
 /* What stands before the next bar, and behind it what is left; NULL: nothing. */
 static struct v_str part(const char **at, const char *end)
@@ -44,18 +39,18 @@ static void check(const struct msg_account_find *q, const struct wbuf *out)
 	const struct msg_gid *gids;
 	struct msg_account a;
 
-	require(schema_get(&r, &schema_account, &arena, &a) == 0 && rbuf_done(&r));
-	require(q->name.len && q->passwd.len > q->name.len &&
-		!memcmp(q->passwd.p, q->name.p, q->name.len) &&
-		q->passwd.p[q->name.len] == ':');
-	require(a.uid.v < UINT32_MAX && a.gid.v < UINT32_MAX);
-	require(a.home.len && a.home.len < PATH_MAX && a.home.p[0] == '/' &&
-		!memchr(a.home.p, 0, a.home.len) && !memchr(a.home.p, '\n', a.home.len));
+	must(schema_get(&r, &schema_account, &arena, &a) == 0 && rbuf_done(&r));
+	must(q->name.len && q->passwd.len > q->name.len &&
+	     !memcmp(q->passwd.p, q->name.p, q->name.len) &&
+	     q->passwd.p[q->name.len] == ':');
+	must(a.uid.v < UINT32_MAX && a.gid.v < UINT32_MAX);
+	must(a.home.len && a.home.len < PATH_MAX && a.home.p[0] == '/' &&
+	     !memchr(a.home.p, 0, a.home.len) && !memchr(a.home.p, '\n', a.home.len));
 	gids = a.groups.v;
 	for (uint32_t i = 0; i < a.groups.n; i++)
-		require(gids[i].gid.v < UINT32_MAX);
-	require(a.groups.n <= ACCOUNT_GROUPS_MAX);
-	require(q->groups.set || (a.groups.n == 1 && gids[0].gid.v == a.gid.v));
+		must(gids[i].gid.v < UINT32_MAX);
+	must(a.groups.n <= ACCOUNT_GROUPS_MAX);
+	must(q->groups.set || (a.groups.n == 1 && gids[0].gid.v == a.gid.v));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -67,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct msg_account_find q;
 	struct err e = {0};
 
-	require(copy);
+	must(copy);
 	if (size)
 		memcpy(copy, data, size);
 	q.name = part(&at, end);
@@ -76,6 +71,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (child_account_find(NULL, &q, &out, &e) == 0)
 		check(&q, &out);
 	else
-		require(e.cls == ERR_GENERIC);
+		must(e.cls == ERR_GENERIC);
 	return 0;
 }

@@ -5,13 +5,14 @@
  * Input:     the fuzzer's bytes: length of the pattern, pattern, text
  * May touch: memory
  * Must not:  take more than a constant number of steps per byte
+ *
+ * run: floor 133
  */
 #include <stdlib.h>
 
 #include "ipc/util.h"
 #include "policy/pattern.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 struct texts {
 	const char *text;

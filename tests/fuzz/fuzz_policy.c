@@ -5,10 +5,11 @@
  * Input:     the fuzzer's bytes
  * May touch: memory
  * Must not:  build what policy_open refuses, allow a command that the image says never
+ *
+ * run: floor 618
  */
 #include "policy/source.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 static void check(const struct wbuf *image)
 {

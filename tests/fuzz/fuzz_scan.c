@@ -6,6 +6,8 @@
  * May touch: memory
  * Must not:  -
  *
+ * run: floor 435
+ *
  * Whatever comes in: the same events, texts and bytes come out however it is cut; a
  * request's text is JSON to cJSON and stays what it is when it is scanned again, and so
  * does its id; output is bounded by input.
@@ -16,8 +18,7 @@
 #include <cjson/cJSON.h>
 
 #include "json/scan.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+#include "tests/lib/fuzz.h"
 
 /* All that comes out of a scanner goes to one log. */
 struct run {

@@ -5,13 +5,14 @@
  * Input:     the fuzzer's bytes
  * May touch: memory
  * Must not:  accept a line that lacks what the protocol requires
+ *
+ * run: floor 73
  */
 #include <math.h>
 
 #include "inspector/cpu.h"
 #include "inspector/diskstats.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 static void check_load(struct text t)
 {

@@ -5,12 +5,13 @@
  * Input:     the fuzzer's bytes: a moment, then the file
  * May touch: memory
  * Must not:  accept a result that points out of the bytes
+ *
+ * run: floor 144
  */
 #include <string.h>
 
 #include "inspector/tz.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 static void check(const struct tz_local *tz, const char *bytes, size_t len)
 {

@@ -5,13 +5,14 @@
  * Input:     the fuzzer's bytes: a size of the arena, then both files in one
  * May touch: memory
  * Must not:  accept a name that is empty, there twice, or holds a NUL
+ *
+ * run: floor 94
  */
 #include <math.h>
 #include <string.h>
 
 #include "inspector/users.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/lib/fuzz.h"
 
 static void check(const struct v_list *users)
 {

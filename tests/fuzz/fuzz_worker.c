@@ -6,18 +6,18 @@
  * May touch: memory
  * Must not:  find two readings of one request, a secret in a record, or a way around
  *            the policy
+ *
+ * run: floor 348
  */
 #include <string.h>
 
 #include "ipc/note.h"
+#include "tests/lib/fuzz.h"
 #include "tests/lib/generation.h"
 #include "tests/lib/policy.h"
 #include "worker/worker.h"
 
 #define TEXT_MAX (1024 * 1024)
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const profiles[] = {"none", "safe", "legacy"};
 
@@ -28,13 +28,6 @@ static struct fuzz {
 	uint8_t again[8 * 1024];
 	uint8_t text[TEXT_MAX], other[TEXT_MAX];
 } fuzz;
-
-/* Loud even where assert() is off. */
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

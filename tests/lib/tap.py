@@ -15,11 +15,12 @@ Its name on the TAP line is the function's, without `test_` and with blanks.
 
 Each test has `limit` seconds (default 30); then it fails with a traceback of where it
 hung and the next one runs. tests/run limits the whole program from outside. It reads
-three markers from the first 30 lines of a test's source (Python or C):
+four markers from the first 30 lines of a test's source (Python or C):
 
     # run: alone        nothing else runs meanwhile
     # run: limit 120    seconds for the whole program (default 60)
     # run: admin        in C: root keeps CAP_SYS_ADMIN (guard.py says why not)
+    # run: floor 300    of a fuzz target: the edges that it reaches at least
 
 Environment that tests/run sets, for tests to read:
 

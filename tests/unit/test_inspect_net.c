@@ -7,6 +7,7 @@
  * Must not:  depend on the machine's network
  */
 #include <arpa/inet.h>
+#include <limits.h>
 #include <linux/if_link.h>
 #include <sys/socket.h>
 
@@ -347,6 +348,15 @@ static void test_the_kernel_gives_up(void **state)
 	assert_fails(*state, "network links: No buffer space available");
 }
 
+/* What is no errno has no positive counterpart either. */
+static void test_the_kernel_talks_nonsense(void **state)
+{
+	const int error = INT_MIN;
+
+	put_message(begin(), NLMSG_DONE, &error, sizeof(error));
+	assert_fails(*state, "network links: Bad message");
+}
+
 static void test_receiving_fails(void **state)
 {
 	kernel.fail = ENOBUFS;
@@ -588,6 +598,7 @@ int main(void)
 		NET(test_not_from_the_kernel),
 		NET(test_the_kernel_refuses),
 		NET(test_the_kernel_gives_up),
+		NET(test_the_kernel_talks_nonsense),
 		NET(test_receiving_fails),
 		NET(test_without_a_socket),
 		NET(test_cut_datagram),

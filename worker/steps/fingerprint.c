@@ -46,7 +46,7 @@ static void put_digest(struct wbuf *out, const struct v_str *blob)
 	struct wbuf quoted = wbuf_fixed(text, sizeof(text));
 	size_t len = 0;
 
-	if (wbuf_room(&key, BASE64_OUT_MAX(blob->len)))
+	if (blob->set && wbuf_room(&key, BASE64_OUT_MAX(blob->len)))
 		len = base64_decode(&state, (const uint8_t *)blob->p, blob->len, key.p);
 	if (!len || state.invalid) {
 		wbuf_text(out, "invalid");
