@@ -40,12 +40,13 @@ Q := $(if $(V),,@)
 # drops what it does not. The supervisor gets libc alone.
 
 COMMON   := sandbox policy json ipc mounts
-PROGRAMS := postern postern-frontend postern-worker postern-inspector \
+PROGRAMS := postern postern-frontend postern-worker postern-reader postern-inspector \
 	    postern-spawner posternctl
 
 DIR_postern           := supervisor
 DIR_postern-frontend  := frontend
 DIR_postern-worker    := worker
+DIR_postern-reader    := reader
 DIR_postern-inspector := inspector
 DIR_postern-spawner   := spawner
 DIR_posternctl        := ctl
@@ -53,6 +54,7 @@ DIR_posternctl        := ctl
 LIBS_postern           :=
 LIBS_postern-frontend  := -lcjson -lseccomp -lcap-ng
 LIBS_postern-worker    := -lmount -lseccomp -lcap-ng
+LIBS_postern-reader    := -lseccomp -lcap-ng
 LIBS_postern-inspector := -lmount -lseccomp -lcap-ng
 LIBS_postern-spawner   :=
 LIBS_posternctl        := -lcjson -lsystemd -lcap-ng

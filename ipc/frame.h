@@ -46,7 +46,8 @@
  * end, as at its deadline HOLD       a superblock, msg_fs_held, by its descriptor: op
  * child to worker, thawer to the next worker READ       worker to reader of the policy:
  * u8, whether what was kept will do IMAGE      the way back: the image, a sealed memfd;
- * mistakes, a line each KEEP       worker to reader: what was read last is in force
+ * mistakes, a line each KEEP       worker to reader: what was read last is in force;
+ * u8, whether that was all
  * CONTROL    posternctl to worker: msg_control
  * CONTROLLED the way back: msg_controlled
  * STATE      worker to frontend: u8, whether file systems are frozen

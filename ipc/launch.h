@@ -1,13 +1,13 @@
 /*
  * ipc/launch.h - how the supervisor starts a program, and what its end means
  *
- * Runs in:   supervisor (starts), worker, frontend, inspector (are started)
+ * Runs in:   supervisor (starts), worker, reader, frontend, inspector (are started)
  * Input:     none; const data
  * May touch: nothing
  * Must not:  differ between the programs
  *
  * A started program has exactly these descriptors: 0 and 1 on /dev/null, 2 on /dev/null
- * (worker's and spawner's 2 is the supervisor's own), and the ones below. Its environment
+ * (the supervisor's own, of those that are root's), and the ones below. Its environment
  * is empty but for TZ and QGA_OS_RELEASE where those are set for the supervisor.
  */
 #ifndef POSTERN_IPC_LAUNCH_H
@@ -18,7 +18,7 @@
 /* Where systemd-journald takes entries (systemd, "Native Journal Protocol"). */
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
-/* worker: socket to the supervisor. frontend, inspector: socket to the worker. */
+/* worker: socket to the supervisor. All others: socket to the worker. */
 #define LAUNCH_FD_SOCKET 3
 /* frontend: the open port, or the listening socket. worker: the audit sink, if any. */
 #define LAUNCH_FD_EXTRA 4
@@ -27,10 +27,7 @@
 /* worker: where posternctl connects: a listening socket in the state directory. */
 #define LAUNCH_FD_CONTROL 6
 #define CONTROL_NAME      "control"
-/*
- * worker: memory in which its child that reads the policy keeps what is in force, for
- * the next worker (worker/reader.h).
- */
+/* reader: memory in which it keeps what is in force, for the next (reader/read.h). */
 #define LAUNCH_FD_POLICY 7
 #define POLICY_KEPT_MAX  (2 * 1024 * 1024) /* bytes of it; unused ones cost nothing */
 
@@ -42,6 +39,7 @@
  */
 #define LAUNCH_MSG_FRONTEND  'f'
 #define LAUNCH_MSG_INSPECTOR 'i'
+#define LAUNCH_MSG_READER    'p' /* the first of all, before the worker is ready */
 #define LAUNCH_MSG_SPAWNER   's'
 /* Without a descriptor: end, but thaw first. A socket that just ends says neither. */
 #define LAUNCH_MSG_STOP      'q'
@@ -50,10 +48,10 @@
 #define LAUNCH_MSG_READY_RUN 'R'
 
 /*
- * Exit statuses of worker, frontend, inspector and spawner, told apart by the supervisor.
+ * Exit statuses of the programs it starts, told apart by the supervisor.
  * Anything else, and death by a signal, is a crash.
  */
-#define EXIT_CLEAN     0  /* asked to stop */
+#define EXIT_CLEAN     0  /* asked to stop; reader: there is nothing more to read */
 #define EXIT_CONFIG    64 /* wrong arguments or environment: a restart will not help */
 #define EXIT_PEER_GONE 65 /* the process at the other end of its socket went */
 #define EXIT_REPLY_CUT 66 /* frontend: ended with a reply partly written */

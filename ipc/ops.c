@@ -42,35 +42,9 @@ SCHEMA_TABLE_TEST(SCHEMA_DEFINE)
 	},
 static const struct op ops[OP_MAX] = {OP_TABLE(OP_ROW)};
 
-/* A number that two rows share does not compile. */
-#define OP_CASE(tag, number, ...) case (number):
-static inline UNUSED void numbers_are_unique(int number)
-{
-	switch (number) {
-		OP_TABLE(OP_CASE)
-	default:;
-	}
-}
-
 const struct op *op_by_number(uint32_t number)
 {
 	return number < OP_MAX && ops[number].name ? &ops[number] : NULL;
-}
-
-uint32_t op_after(uint32_t number)
-{
-	for (number++; number < OP_MAX; number++)
-		if (ops[number].name && !(ops[number].flags & OPF_PART))
-			return number;
-	return OP_NONE;
-}
-
-uint32_t op_by_name(const char *name, size_t len)
-{
-	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n))
-		if (strlen(ops[n].name) == len && !memcmp(ops[n].name, name, len))
-			return n;
-	return OP_NONE;
 }
 
 const char *group_name(uint32_t group)

@@ -6,16 +6,13 @@
  * May touch: the buffers it is handed
  * Must not:  allocate by a length found in the input, recurse deeper than a schema does
  *
- * One const table holds, for each kind of value, how it is encoded, decoded and shown.
+ * One const table holds, for each kind of value, how it is encoded and decoded.
  * On the wire: an optional field is preceded by one byte (0 absent, 1 present), a text
  * by its length (u32), a list by its count (u32); everything else has a fixed width.
  */
 #include "ipc/schema.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#include "ipc/jsonw.h"
 
 void *arena_take(struct arena *a, size_t len)
 {
@@ -263,206 +260,28 @@ static bool get_list_str(struct rbuf *r, const struct field *f, struct arena *a,
 	return items;
 }
 
-/* ---- wire -> JSON ---- */
-
-struct view {
-	const struct render *how;
-	uint32_t bulk_next;
-};
-
-typedef bool show_fn(struct rbuf *r, const struct field *f, struct view *v,
-		     struct wbuf *w);
-
-static bool show(struct rbuf *r, const struct schema *s, struct view *v, struct wbuf *w);
-
-static bool show_int(struct rbuf *r, const struct field *f, struct view *v,
-		     struct wbuf *w)
-{
-	(void)f, (void)v;
-	jsonw_i64(w, (int64_t)rbuf_u64(r));
-	return true;
-}
-
-static bool show_u64(struct rbuf *r, const struct field *f, struct view *v,
-		     struct wbuf *w)
-{
-	(void)f, (void)v;
-	jsonw_u64(w, rbuf_u64(r));
-	return true;
-}
-
-static bool show_num(struct rbuf *r, const struct field *f, struct view *v,
-		     struct wbuf *w)
-{
-	struct v_num num = {0};
-
-	(void)v;
-	if (!get_num(r, f, NULL, &num))
-		return false;
-	jsonw_num(w, num.v);
-	return true;
-}
-
-static bool show_bool(struct rbuf *r, const struct field *f, struct view *v,
-		      struct wbuf *w)
-{
-	struct v_bool val;
-
-	(void)v;
-	if (!get_bool(r, f, NULL, &val))
-		return false;
-	jsonw_bool(w, val.v);
-	return true;
-}
-
-/* For a record: no single text may crowd out all that follows it. */
-static void put_cut(struct wbuf *w, const struct v_str *str)
-{
-	char text[REDACT_STR_MAX + 32];
-	int n = snprintf(text, sizeof(text), "%.*s... (%u bytes)", REDACT_STR_MAX, str->p,
-			 str->len);
-
-	jsonw_str(w, text, (size_t)n);
-}
-
-static bool show_str(struct rbuf *r, const struct field *f, struct view *v,
-		     struct wbuf *w)
-{
-	struct v_str str;
-
-	if (!get_str(r, f, NULL, &str))
-		return false;
-	if (v->how->redact && str.len > REDACT_STR_MAX) {
-		put_cut(w, &str);
-		return true;
-	}
-	jsonw_str(w, str.p, str.len);
-	return true;
-}
-
-static bool show_b64(struct rbuf *r, const struct field *f, struct view *v,
-		     struct wbuf *w)
-{
-	struct v_str str;
-
-	(void)f, (void)v;
-	if (!get_bytes(r, &str))
-		return false;
-	jsonw_b64(w, (const uint8_t *)str.p, str.len);
-	return true;
-}
-
-static bool show_bulk(struct rbuf *r, const struct field *f, struct view *v,
-		      struct wbuf *w)
-{
-	uint64_t size = rbuf_u64(r);
-	const struct rbuf *bulk;
-
-	(void)f;
-	if (v->bulk_next >= v->how->n_bulk)
-		return false;
-	bulk = &v->how->bulk[v->bulk_next++];
-	jsonw_b64(w, bulk->p, rbuf_left(bulk));
-	return rbuf_left(bulk) == size;
-}
-
-static bool show_enum(struct rbuf *r, const struct field *f, struct view *v,
-		      struct wbuf *w)
-{
-	struct v_enum val;
-
-	(void)v;
-	if (!get_enum(r, f, NULL, &val))
-		return false;
-	jsonw_cstr(w, f->names->v[val.v]);
-	return true;
-}
-
-static bool show_alt(struct rbuf *r, const struct field *f, struct view *v,
-		     struct wbuf *w)
-{
-	struct v_alt alt;
-
-	(void)v;
-	if (!get_alt(r, f, NULL, &alt))
-		return false;
-	if (alt.named)
-		jsonw_cstr(w, f->names->v[alt.v]);
-	else if (f->kind == K_INT_OR_ENUM)
-		jsonw_i64(w, alt.v);
-	else
-		jsonw_bool(w, alt.v);
-	return true;
-}
-
-static bool show_obj(struct rbuf *r, const struct field *f, struct view *v,
-		     struct wbuf *w)
-{
-	return show(r, f->sub, v, w);
-}
-
-/* Elements of a list, each by SHOW. The count needs no bound: bytes run out first. */
-static bool show_items(struct rbuf *r, const struct field *f, struct view *v,
-		       struct wbuf *w, show_fn *show_item)
-{
-	uint32_t n = rbuf_u32(r);
-
-	wbuf_text(w, "[");
-	for (uint32_t i = 0; i < n; i++) {
-		if (i)
-			wbuf_text(w, ", ");
-		if (r->bad || w->bad || !show_item(r, f, v, w))
-			return false;
-	}
-	wbuf_text(w, "]");
-	return true;
-}
-
-static bool show_list_obj(struct rbuf *r, const struct field *f, struct view *v,
-			  struct wbuf *w)
-{
-	return show_items(r, f, v, w, show_obj);
-}
-
-static bool show_list_str(struct rbuf *r, const struct field *f, struct view *v,
-			  struct wbuf *w)
-{
-	return show_items(r, f, v, w, show_str);
-}
-
 /* ---- the kinds ---- */
 
-typedef bool skip_fn(struct rbuf *r, const struct field *f);
-
-static skip_fn skip_str, skip_obj, skip_items;
-
-#define FIXED(bytes)  (bytes), NULL
-#define SKIPPED_BY(f) 0, (f)
-#define SET(type)     offsetof(struct type, set)
+#define SET(type) offsetof(struct type, set)
 
 static const struct kind_row {
 	put_fn *put;
 	get_fn *get;
-	show_fn *show;
-	size_t set;    /* where the struct says that it is present */
-	size_t width;  /* bytes on the wire, or 0: */
-	skip_fn *skip; /* not the same for every value */
+	size_t set; /* where the struct says that it is present */
 } kinds[K_COUNT] = {
-	[K_INT] = {put_int, get_int, show_int, SET(v_int), FIXED(8)},
-	[K_U64] = {put_u64, get_u64, show_u64, SET(v_u64), FIXED(8)},
-	[K_NUM] = {put_num, get_num, show_num, SET(v_num), FIXED(8)},
-	[K_BOOL] = {put_bool, get_bool, show_bool, SET(v_bool), FIXED(1)},
-	[K_STR] = {put_str, get_str, show_str, SET(v_str), SKIPPED_BY(skip_str)},
-	[K_B64] = {put_str, get_b64, show_b64, SET(v_b64), SKIPPED_BY(skip_str)},
-	[K_BULK] = {put_u64, get_bulk, show_bulk, SET(v_bulk), FIXED(8)},
-	[K_ENUM] = {put_enum, get_enum, show_enum, SET(v_enum), FIXED(1)},
-	[K_INT_OR_ENUM] = {put_alt, get_alt, show_alt, SET(v_alt), FIXED(9)},
-	[K_BOOL_OR_ENUM] = {put_alt, get_alt, show_alt, SET(v_alt), FIXED(9)},
-	[K_OBJ] = {put_obj, get_obj, show_obj, SET(v_obj), SKIPPED_BY(skip_obj)},
-	[K_LIST_OBJ] = {put_list_obj, get_list_obj, show_list_obj, SET(v_list),
-			SKIPPED_BY(skip_items)},
-	[K_LIST_STR] = {put_list_str, get_list_str, show_list_str, SET(v_list),
-			SKIPPED_BY(skip_items)},
+	[K_INT] = {put_int, get_int, SET(v_int)},
+	[K_U64] = {put_u64, get_u64, SET(v_u64)},
+	[K_NUM] = {put_num, get_num, SET(v_num)},
+	[K_BOOL] = {put_bool, get_bool, SET(v_bool)},
+	[K_STR] = {put_str, get_str, SET(v_str)},
+	[K_B64] = {put_str, get_b64, SET(v_b64)},
+	[K_BULK] = {put_u64, get_bulk, SET(v_bulk)},
+	[K_ENUM] = {put_enum, get_enum, SET(v_enum)},
+	[K_INT_OR_ENUM] = {put_alt, get_alt, SET(v_alt)},
+	[K_BOOL_OR_ENUM] = {put_alt, get_alt, SET(v_alt)},
+	[K_OBJ] = {put_obj, get_obj, SET(v_obj)},
+	[K_LIST_OBJ] = {put_list_obj, get_list_obj, SET(v_list)},
+	[K_LIST_STR] = {put_list_str, get_list_str, SET(v_list)},
 };
 
 bool schema_has(const struct field *f, const void *msg)
@@ -485,8 +304,7 @@ void schema_put(struct wbuf *w, const struct schema *s, const void *msg)
 	}
 }
 
-/* Is F there? An optional one says so itself; false with R->bad if it lies. */
-static bool present(struct rbuf *r, const struct field *f)
+bool schema_present(struct rbuf *r, const struct field *f)
 {
 	uint8_t set = f->flags & F_OPT ? rbuf_u8(r) : 1;
 
@@ -502,13 +320,18 @@ int schema_get(struct rbuf *r, const struct schema *s, struct arena *a, void *ms
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct field *f = &s->fields[i];
 
-		if (present(r, f) &&
+		if (schema_present(r, f) &&
 		    !kinds[f->kind].get(r, f, a, (char *)msg + f->offset))
 			r->bad = true;
 		if (r->bad)
 			return -1;
 	}
 	return 0;
+}
+
+bool schema_value(enum kind kind, struct rbuf *r, const struct field *f, void *value)
+{
+	return kinds[kind].get(r, f, NULL, value);
 }
 
 uint32_t schema_bulks(const struct schema *s, const void *msg)
@@ -536,83 +359,4 @@ bool schema_bulk(const struct schema *s, const void *msg, uint64_t *size)
 		return true;
 	}
 	return false;
-}
-
-/* ---- over a value without looking at it ---- */
-
-static bool skip(struct rbuf *r, const struct field *f)
-{
-	const struct kind_row *kind = &kinds[f->kind];
-
-	if (kind->width)
-		return rbuf_take(r, kind->width);
-	return kind->skip(r, f);
-}
-
-static bool skip_str(struct rbuf *r, const struct field *f)
-{
-	(void)f;
-	return rbuf_take(r, rbuf_u32(r));
-}
-
-static bool skip_obj(struct rbuf *r, const struct field *f)
-{
-	for (uint32_t i = 0; i < f->sub->n; i++)
-		if (present(r, &f->sub->fields[i]) && !skip(r, &f->sub->fields[i]))
-			return false;
-	return !r->bad;
-}
-
-static bool skip_items(struct rbuf *r, const struct field *f)
-{
-	uint32_t n = rbuf_u32(r);
-	bool ok = !r->bad;
-
-	for (uint32_t i = 0; i < n && ok; i++)
-		ok = f->sub ? skip_obj(r, f) : skip_str(r, f);
-	return ok;
-}
-
-/* ---- a whole message as JSON ---- */
-
-static bool show_field(struct rbuf *r, const struct field *f, struct view *v,
-		       struct wbuf *w)
-{
-	if (!v->how->redact || f->flags & F_PUB)
-		return kinds[f->kind].show(r, f, v, w);
-	/* Nothing of a secret is told, not its length either (AUDIT.md, rules). */
-	jsonw_cstr(w, "<secret>");
-	return skip(r, f);
-}
-
-/* A struct as an object, or as its value where that has no name. */
-static bool show(struct rbuf *r, const struct schema *s, struct view *v, struct wbuf *w)
-{
-	const char *comma = "";
-
-	if (s->n == 1 && !s->fields[0].name)
-		return show_field(r, &s->fields[0], v, w);
-	wbuf_text(w, "{");
-	for (uint32_t i = 0; i < s->n; i++) {
-		const struct field *f = &s->fields[i];
-
-		if (!present(r, f))
-			continue;
-		wbuf_text(w, comma);
-		jsonw_cstr(w, f->name);
-		wbuf_text(w, ": ");
-		if (!show_field(r, f, v, w))
-			return false;
-		comma = ", ";
-	}
-	wbuf_text(w, "}");
-	return !r->bad && !w->bad;
-}
-
-int schema_render(struct rbuf *r, const struct schema *s, const struct render *how,
-		  struct wbuf *w)
-{
-	struct view v = {.how = how};
-
-	return show(r, s, &v, w) && rbuf_done(r) && !w->bad ? 0 : -1;
 }

@@ -203,6 +203,15 @@ struct render {
 int schema_render(struct rbuf *r, const struct schema *s, const struct render *how,
 		  struct wbuf *w);
 
+/* Is F there in R? An optional one says so itself; false with R->bad if it lies. */
+bool schema_present(struct rbuf *r, const struct field *f);
+
+/*
+ * Decode the one value that comes next, a KIND without a list or struct of its own: that
+ * of F, or of an element of it. False: it is malformed.
+ */
+bool schema_value(enum kind kind, struct rbuf *r, const struct field *f, void *value);
+
 /* Is the field F of MSG, a struct of F's schema, present? */
 bool schema_has(const struct field *f, const void *msg);
 

@@ -1,7 +1,7 @@
 /*
  * policy/build.c - from rules to the effective policy
  *
- * Runs in:   a child of the worker, posternctl
+ * Runs in:   reader, posternctl
  * Input:     what the reader kept of files without a mistake
  * May touch: memory of its own
  * Must not:  let the order of rules or files mean anything
@@ -247,14 +247,14 @@ static uint64_t modes_of(uint64_t ops)
 static const struct unsaid {
 	enum key key;
 	uint64_t op;
-	uint32_t n_values;
+	bool has_value;
 	uint64_t number;
 } unsaid[] = {
 	/* A program gets no variable of the host's unless its rule says which. */
-	{KEY_ENV_ALLOW, OPS_OF_1(exec), 0, 0},
-	{KEY_OPEN_MODE, OPS_OF_1(file_open), 1, 0}, /* by modes_of */
-	{KEY_FILE_TYPE, OPS_OF_1(file_open), 1, 1u << OBJECT_REGULAR},
-	{KEY_SYMLINKS, OPS_OF_1(file_open), 1, 1u << LINKS_ROOT},
+	{KEY_ENV_ALLOW, OPS_OF_1(exec), false, 0},
+	{KEY_OPEN_MODE, OPS_OF_1(file_open), true, 0}, /* by modes_of */
+	{KEY_FILE_TYPE, OPS_OF_1(file_open), true, 1u << OBJECT_REGULAR},
+	{KEY_SYMLINKS, OPS_OF_1(file_open), true, 1u << LINKS_ROOT},
 };
 
 static bool says(const struct src_rule *r, enum key key)
@@ -279,7 +279,7 @@ static void put_unsaid(struct builder *b, const struct picked *p, enum key key,
 			continue;
 		if (key == KEY_OPEN_MODE)
 			value.number = modes_of(p->ops);
-		c.values = (struct list){.v = &value, .n = u->n_values};
+		c.values = (struct list){.v = &value, .n = u->has_value};
 		put_constraint(b, &c, rule);
 	}
 }
@@ -325,7 +325,6 @@ static struct image_head head_of(struct builder *b)
 		.magic = IMAGE_MAGIC,
 		.n_rules = (uint32_t)b->picked.n,
 		.base = text_at(b, base),
-		.locked_down = text_at(b, s->locked_down ? s->locked_down : ""),
 		.ceiling = text_at(
 			b, complains(s) ? setting_text(s, SETTING_CEILING, base) : ""),
 		.mode = complains(s) ? MODE_COMPLAIN : MODE_ENFORCE,
@@ -429,18 +428,4 @@ int source_build(struct source *s, struct wbuf *out)
 		return 0;
 	mistake(&nowhere, "the policy takes more than %d bytes", IMAGE_MAX);
 	return -1;
-}
-
-void policy_locked_down(const char *why, struct wbuf *out)
-{
-	static const char none[] = "[policy]\nbase = none\n";
-	struct source *s = source_new();
-
-	out->bad |= !s;
-	if (!s)
-		return;
-	s->locked_down = source_keep(s, why, strlen(why));
-	source_add(s, "locked down", none, sizeof(none) - 1);
-	out->bad |= source_build(s, out) < 0;
-	source_free(s);
 }

@@ -1,7 +1,7 @@
 /*
  * policy/files.c - find, trust and read the policy files
  *
- * Runs in:   a child of the worker (root), posternctl
+ * Runs in:   reader (root without a capability), posternctl
  * Input:     the file system beneath a root; files and directories of unknown owners
  * May touch: the policy directories, read-only
  * Must not:  follow a link out of them, wait for a file that is none, trust what others

@@ -1,8 +1,8 @@
 /*
  * policy/image.h - the effective policy as one flat block
  *
- * Runs in:   worker, frontend, posternctl (built in a child of the worker or posternctl)
- * Input:     a block that a child of the worker made: checked before use
+ * Runs in:   worker, frontend, posternctl (built in reader or posternctl)
+ * Input:     a block that the reader made: checked before use
  * May touch: the block
  * Must not:  hold a pointer, depend on the order of rules
  *

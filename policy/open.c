@@ -2,7 +2,7 @@
  * policy/open.c - check an image before it is believed
  *
  * Runs in:   worker, frontend, posternctl
- * Input:     a block from a child of the worker that read files: any bytes
+ * Input:     a block of the reader's: any bytes
  * May touch: the block
  * Must not:  leave anything for the decision to check
  */

@@ -1,7 +1,7 @@
 /*
  * policy/parse.c - the lines of policy files
  *
- * Runs in:   a child of the worker, posternctl
+ * Runs in:   reader, posternctl
  * Input:     bytes of policy files: any
  * May touch: memory of its own
  * Must not:  stop at the first mistake, take half of what it does not understand

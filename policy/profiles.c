@@ -1,7 +1,7 @@
 /*
  * policy/profiles.c - the profiles that are kept by the project
  *
- * Runs in:   a child of the worker, posternctl
+ * Runs in:   reader, posternctl
  * Input:     none; the files of policy/profiles/, compiled in
  * May touch: nothing
  * Must not:  grow wider by an update without a word in the release notes

@@ -1,7 +1,7 @@
 /*
  * policy/source.h - from policy files to an image
  *
- * Runs in:   a child of the worker, posternctl
+ * Runs in:   reader, posternctl
  * Input:     bytes of policy files: any
  * May touch: memory of its own
  * Must not:  take half of what it does not understand
@@ -60,12 +60,6 @@ void source_mistake(struct source *s, const char *file, uint32_t line, const cha
  * wbuf of limit IMAGE_MAX). 0, or -1 if there are mistakes; these are then complete.
  */
 int source_build(struct source *s, struct wbuf *out);
-
-/*
- * The image of a policy that cannot be trusted: session commands only. WHY goes to the
- * log and into the records. Out of memory leaves OUT->bad.
- */
-void policy_locked_down(const char *why, struct wbuf *out);
 
 /* Mistakes in the order of file and line. */
 size_t source_errors(struct source *s, const struct source_error **e);

@@ -1,7 +1,7 @@
 /*
  * policy/source_impl.h - what the reader of policy files keeps, shared by its parts
  *
- * Runs in:   a child of the worker, posternctl
+ * Runs in:   reader, posternctl
  * Input:     bytes of policy files: any
  * May touch: memory of its own
  * Must not:  be included by others than parse.c, value.c, build.c
@@ -86,8 +86,7 @@ struct source {
 	struct list errors; /* of struct source_error */
 	struct list texts;  /* of char *: every text that is kept */
 	struct src_setting settings[SETTINGS_COUNT];
-	uint64_t denied;         /* by lists of the command line */
-	const char *locked_down; /* NULL: it is not */
+	uint64_t denied; /* by lists of the command line */
 	unsigned int files;
 	bool broken; /* memory ran out: nothing can be built */
 };

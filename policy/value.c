@@ -1,7 +1,7 @@
 /*
  * policy/value.c - values of the policy language, by their type
  *
- * Runs in:   a child of the worker, posternctl
+ * Runs in:   reader, posternctl
  * Input:     the text behind a "=": any bytes but control bytes
  * May touch: memory of its own
  * Must not:  accept what it would read otherwise than its author meant it

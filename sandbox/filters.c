@@ -1,19 +1,19 @@
 /*
  * sandbox/filters.c - which process may make which system call, and why
  *
- * Runs in:   frontend, inspector, worker; op children
+ * Runs in:   frontend, inspector, worker, reader; op children
  * Input:     none; const data
  * May touch: nothing
  * Must not:  allow what only set-up needs: that happens before the seal
  *
  * One table: a row is a call, its columns the processes (Frontend, Inspector, Worker,
- * Child; a child that reads SMART or the Policy, that Looks, that Opens, that makes New
- * files, that is a Handle; that walks the Mounts, that freeZes, that Thaws; that sets the
- * clocKs, that turns switches of sYsfs, that becomes a User, that works At home, that
- * siGnals init, that reBoots). Conditions compare the 32 bits that the kernel looks at,
- * or the bits named. Worker and inspector fork without libc and get the pidfd at once; as
- * the worker may not open one, it can signal nobody but its children, and init where the
- * policy has it.
+ * the reader of the Policy, Child; a child that reads SMART, that Looks, that Opens, that
+ * makes New files, that is a Handle; that walks the Mounts, that freeZes, that Thaws;
+ * that sets the clocKs, that turns switches of sYsfs, that becomes a User, that works At
+ * home, that siGnals init, that reBoots). Conditions compare the 32 bits that the kernel
+ * looks at, or the bits named. Worker and inspector fork without libc and get the pidfd
+ * at once; as the worker may not open one, it can signal nobody but its children, and
+ * init where the policy has it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,9 +43,9 @@
 #define F   SC_ROLE(SANDBOX_FRONTEND)
 #define I   SC_ROLE(SANDBOX_INSPECTOR)
 #define W   SC_ROLE(SANDBOX_WORKER)
+#define P   SC_ROLE(SANDBOX_POLICY)
 #define C   SC_ROLE(SANDBOX_CHILD)
 #define S   SC_ROLE(SANDBOX_SMART)
-#define P   SC_ROLE(SANDBOX_POLICY)
 #define L   SC_ROLE(SANDBOX_LOOK)
 #define O   SC_ROLE(SANDBOX_OPEN)
 #define N   SC_ROLE(SANDBOX_MAKE)
@@ -59,7 +59,7 @@
 #define A   SC_ROLE(SANDBOX_AT_HOME)
 #define G   SC_ROLE(SANDBOX_SIGNAL)
 #define B   SC_ROLE(SANDBOX_REBOOT)
-#define ALL (F | I | W | C)
+#define ALL (F | I | W | P | C)
 
 #define ALLOW(call, roles, why, ...) \
 	{SCMP_SYS(call), roles, 0, why, NULL, {__VA_ARGS__}}
@@ -77,7 +77,7 @@
 static const struct sc_rule rules[] = {
 	/* ---- every process: memory, time, its end ---- */
 	ALLOW(brk,               ALL,     "heap"),
-	ALLOW(mmap,              F|  W|C, "heap, memfds; never code",
+	ALLOW(mmap,              F|W|P|C, "heap, memfds; never code",
 	      NONE_OF(2, PROT_EXEC)),
 	RARE(mmap,                 I,     "heap, files; never code, never into a file",
 	     "larger answers than here", NONE_OF(2, PROT_EXEC),
@@ -95,12 +95,12 @@ static const struct sc_rule rules[] = {
 	ALLOW(exit_group,        ALL,     "end"),
 
 	/* ---- the loop and the sockets ---- */
-	ALLOW(epoll_wait,        F|I|W,   "loop"),
-	RARE(epoll_pwait,        F|I|W,   "loop", "aarch64 has no epoll_wait"),
-	ALLOW(epoll_ctl,         F|I|W,   "loop: sources come and go"),
+	ALLOW(epoll_wait,        F|I|W|P, "loop"),
+	RARE(epoll_pwait,        F|I|W|P, "loop", "aarch64 has no epoll_wait"),
+	ALLOW(epoll_ctl,         F|I|W|P, "loop: sources come and go"),
 	ALLOW(timerfd_settime,   F|I|W,   "loop: timers"),
 	ALLOW(read,              ALL,     "channel, files, timers, signals"),
-	ALLOW(write,             F|  W|C, "channel, memfds, stderr"),
+	ALLOW(write,             F|W|P|C, "channel, memfds, stderr"),
 	ALLOW(writev,                W,   "libc's last words; a secret into a pipe"),
 	ALLOW(recvmsg,           ALL,     "frames"),
 	ALLOW(sendmsg,           ALL,     "frames"),
@@ -116,7 +116,7 @@ static const struct sc_rule rules[] = {
 	ALLOW(close,             ALL,     "descriptors"),
 
 	/* ---- descriptors and memfds ---- */
-	ALLOW(fcntl,             F|I|W|L, "queue a frame with descriptors; hold a directory",
+	ALLOW(fcntl,           F|I|W|P|L, "queue a frame with descriptors; hold a directory",
 	      IS(1, F_DUPFD_CLOEXEC)),
 	ALLOW(fcntl,             F|W|P|H, "seal what is handed on", IS(1, F_ADD_SEALS)),
 	ALLOW(fcntl,             F|  W|H, "is it sealed?", IS(1, F_GET_SEALS)),

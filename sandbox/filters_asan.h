@@ -6,8 +6,8 @@
  * May touch: nothing
  * Must not:  be in a build that is installed
  *
- * Enough to run. Where stderr leads somewhere (worker and its children) also to print a
- * report before the end; frontend and inspector die without one.
+ * Enough to run. Where stderr leads somewhere (worker, its children, reader) also to
+ * print a report before the end; frontend and inspector die without one.
  */
 #ifndef POSTERN_SANDBOX_FILTERS_ASAN_H
 #define POSTERN_SANDBOX_FILTERS_ASAN_H
@@ -28,11 +28,11 @@
 #define SANITIZER_ROWS	                                                          \
 	ALLOW(sigaltstack,       ALL,     "before a call that does not return"),        \
 	ALLOW(sched_yield,       ALL,     "its locks"),                                 \
-	ALLOW(open,                  W|C, "report: symbols", READ_ONLY(1)),             \
-	ALLOW(openat,                W|C, "the same", READ_ONLY(2)),                    \
-	ALLOW(fcntl,                 W|C, "the same", IS(1, F_SETFD)),                  \
-	ALLOW(readlink,              W|C, "report: name of the program"),               \
-	ALLOW(pipe2,                 W|C, "report: is there memory? (write tells)"),
+	ALLOW(open,                W|P|C, "report: symbols", READ_ONLY(1)),             \
+	ALLOW(openat,              W|P|C, "the same", READ_ONLY(2)),                    \
+	ALLOW(fcntl,               W|P|C, "the same", IS(1, F_SETFD)),                  \
+	ALLOW(readlink,            W|P|C, "report: name of the program"),               \
+	ALLOW(pipe2,               W|P|C, "report: is there memory? (write tells)"),
 /* clang-format on */
 
 #endif

@@ -47,20 +47,23 @@ static int clear_bounding_set(void)
 	return errno == EINVAL ? 0 : -1;
 }
 
-/* The bounding set and the groups first: both need what the uid takes away. */
-static int leave_root(const struct identity *id, const char **step)
+/* Of root's all but the ids. */
+static int leave_privilege(const char **step)
+{
+	*step = "bounding set";
+	if (clear_bounding_set() < 0)
+		return -1;
+	*step = "supplementary groups";
+	return setgroups(0, NULL);
+}
+
+static int become(const struct identity *id, const char **step)
 {
 	*step = "user or group is root's";
 	if (id->uid == 0 || id->gid == 0) {
 		errno = EINVAL;
 		return -1;
 	}
-	*step = "bounding set";
-	if (clear_bounding_set() < 0)
-		return -1;
-	*step = "supplementary groups";
-	if (setgroups(0, NULL) < 0)
-		return -1;
 	*step = "group";
 	if (setresgid(id->gid, id->gid, id->gid) < 0)
 		return -1;
@@ -77,13 +80,14 @@ int identity_drop(const struct identity *id, const char **step)
 	*step = "no_new_privs";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -1;
-	if (geteuid() == 0 && leave_root(id, step) < 0)
+	/* The privilege first: to leave it needs what the uid takes away. */
+	if (geteuid() == 0 && (leave_privilege(step) < 0 || (id && become(id, step) < 0)))
 		return -1;
 	*step = "capabilities";
 	return clear_caps();
 }
 
-bool identity_dropped(void)
+bool identity_dropped(bool as_root)
 {
 	struct __user_cap_header_struct head = caps_header();
 	caps_t caps;
@@ -94,5 +98,5 @@ bool identity_dropped(void)
 		return false;
 	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
 		held |= caps[i].effective | caps[i].permitted | caps[i].inheritable;
-	return ruid && euid && suid && !held;
+	return !held && (as_root || (ruid && euid && suid));
 }

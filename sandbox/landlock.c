@@ -1,7 +1,7 @@
 /*
  * sandbox/landlock.c - which files a process can still reach, whatever it is told
  *
- * Runs in:   worker, inspector and frontend before they are sealed; what the worker forks
+ * Runs in:   all sealed programs before they are sealed; what the worker forks
  * Input:     the const table below
  * May touch: the calling process's Landlock domain
  * Must not:  be relied on alone: a kernel may have none of it (landlock(7))

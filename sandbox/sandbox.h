@@ -28,14 +28,16 @@ struct identity {
 
 /*
  * Between fork and exec, for a confined program: no_new_privs, the bounding set empty,
- * no supplementary groups, gid and uid (all three each), no capability in any set. Run
- * without root it keeps the caller's ids, groups and bounding set. So the program and
- * its libraries are loaded by a process that can do nothing.
+ * no supplementary groups, gid and uid (all three each; ID NULL: they stay root's), no
+ * capability in any set. Run without root it keeps the caller's ids, groups and bounding
+ * set. So the program and its libraries are loaded by a process that can do nothing; with
+ * root's ids it can still do what root may as the owner of files.
  */
 int identity_drop(const struct identity *id, const char **step);
 
-/* True if no uid of the calling process is root's and it holds no capability. */
-bool identity_dropped(void);
+/* True if the calling process holds no capability and, unless AS_ROOT, no uid of root's.
+ */
+bool identity_dropped(bool as_root);
 
 /*
  * Reduce the capabilities of the calling process to those in CAPS, a mask by capability
@@ -56,8 +58,8 @@ enum sandbox_role {
 	SANDBOX_FRONTEND,
 	SANDBOX_INSPECTOR,
 	SANDBOX_WORKER,
+	SANDBOX_POLICY, /* the reader of the policy files */
 	SANDBOX_CHILD,  /* an op child that only answers, and the audit writer */
-	SANDBOX_POLICY, /* besides, a child that reads the policy files */
 	SANDBOX_SMART,  /* besides, an op child that reads the health of NVMe disks */
 	SANDBOX_LOOK,   /* besides, one that looks what is at a path */
 	SANDBOX_OPEN, /* besides, one that opens what it found, and seals itself again */
@@ -82,15 +84,8 @@ enum sandbox_role {
 uint32_t sandbox_child_roles(uint32_t op);
 
 /*
- * The part of it that a program can do with before the rest, for a child that is forked
- * before it is sealed itself: not dumpable, no core file, no_new_privs. 0, or -1 with
- * errno.
- */
-int sandbox_close(void);
-
-/*
- * Seal the calling process for good. A program: check that it is dropped (frontend and
- * inspector), not dumpable, no core file, no_new_privs, then its filter. A child: its
+ * Seal the calling process for good. A program: check that it is dropped (all but the
+ * worker), not dumpable, no core file, no_new_privs, then its filter. A child: its
  * filter, on top of the worker's. What is not in the filter kills the process. ROLES is a
  * set of SC_ROLE bits: those of the program or child, and for the worker also those of
  * the children it may need, since a child can only narrow what it inherits.

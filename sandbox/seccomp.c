@@ -1,7 +1,7 @@
 /*
  * sandbox/seccomp.c - seal a process with its rows of the table
  *
- * Runs in:   frontend, inspector, worker; op children (narrow the worker's)
+ * Runs in:   frontend, inspector, worker, reader; op children (narrow the worker's)
  * Input:     the const table of filters.c
  * May touch: the calling process's filters, limits and dumpable flag
  * Must not:  continue when a step fails
@@ -115,24 +115,19 @@ int sandbox_load(const struct sock_fprog *prog)
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, prog);
 }
 
-int sandbox_close(void)
-{
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
-	    setrlimit(RLIMIT_CORE, &(struct rlimit){0}) < 0)
-		return -1;
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
 /* What is done once per program and inherited by its children. */
 static int seal_program(uint32_t roles, const char **step)
 {
 	*step = "identity";
-	if (!(roles & SC_ROLE(SANDBOX_WORKER)) && !identity_dropped()) {
+	if (!(roles & SC_ROLE(SANDBOX_WORKER)) &&
+	    !identity_dropped(roles & SC_ROLE(SANDBOX_POLICY))) {
 		errno = EPERM;
 		return -1;
 	}
 	*step = "memory, core and new privileges";
-	if (sandbox_close() < 0)
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+	    setrlimit(RLIMIT_CORE, &(struct rlimit){0}) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -1;
 	/* The first gmtime_r or localtime_r would open /etc/localtime. */
 	tzset();
@@ -140,8 +135,9 @@ static int seal_program(uint32_t roles, const char **step)
 }
 
 /* The processes that execute a program; a child goes on from there. */
-#define PROGRAMS \
-	(SC_ROLE(SANDBOX_FRONTEND) | SC_ROLE(SANDBOX_INSPECTOR) | SC_ROLE(SANDBOX_WORKER))
+#define PROGRAMS                                                  \
+	(SC_ROLE(SANDBOX_FRONTEND) | SC_ROLE(SANDBOX_INSPECTOR) | \
+	 SC_ROLE(SANDBOX_WORKER) | SC_ROLE(SANDBOX_POLICY))
 
 int sandbox_enter(uint32_t roles, const char **step)
 {

@@ -24,14 +24,14 @@
 #include "supervisor/notify.h"
 
 const char *const child_programs[CHILD_COUNT] = {
-	[CHILD_WORKER] = "postern-worker",
-	[CHILD_INSPECTOR] = "postern-inspector",
-	[CHILD_SPAWNER] = "postern-spawner",
+	[CHILD_WORKER] = "postern-worker",       [CHILD_READER] = "postern-reader",
+	[CHILD_INSPECTOR] = "postern-inspector", [CHILD_SPAWNER] = "postern-spawner",
 	[CHILD_FRONTEND] = "postern-frontend",
 };
 
 /* How the worker is told whose socket it gets. */
 static const char child_messages[CHILD_COUNT] = {
+	[CHILD_READER] = LAUNCH_MSG_READER,
 	[CHILD_INSPECTOR] = LAUNCH_MSG_INSPECTOR,
 	[CHILD_SPAWNER] = LAUNCH_MSG_SPAWNER,
 	[CHILD_FRONTEND] = LAUNCH_MSG_FRONTEND,
@@ -110,6 +110,12 @@ static const char *name_of(const struct child *c)
 	return child_programs[id_of(c)];
 }
 
+/* The others are root's, and what they have to say goes where our own lines go. */
+static bool has_user(const struct child *c)
+{
+	return id_of(c) == CHILD_INSPECTOR || id_of(c) == CHILD_FRONTEND;
+}
+
 static bool is_running(const struct child *c)
 {
 	return c->process.fd >= 0;
@@ -142,57 +148,57 @@ static int send_socket(int worker, char message, int fd)
 	return sendmsg(worker, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
 }
 
-/* What is put together for the worker: the lists' word, and how records name the channel.
- */
-struct worker_words {
-	char denied[2 * sizeof(uint64_t) + 1];
+/* OPTION with its VALUE, unless that is NULL. Where the next argument goes. */
+static const char **put_option(const char **arg, const char *option, const char *value)
+{
+	if (!value)
+		return arg;
+	*arg++ = option;
+	*arg++ = value;
+	return arg;
+}
+
+/* What is put together for them: how records name the channel, and the lists' word. */
+struct words {
 	char channel[256];
+	char denied[2 * sizeof(uint64_t) + 1];
 };
 
-static void words_of(const struct supervisor *s, struct worker_words *words)
+static void words_of(const struct supervisor *s, struct words *words)
 {
 	const struct channel *c = &s->channel;
 
-	snprintf(words->denied, sizeof(words->denied), "%" PRIx64, ~s->commands);
 	snprintf(words->channel, sizeof(words->channel), "%s%s%s", c->method->name,
 		 c->path ? ":" : "", c->path ? c->path : "");
+	snprintf(words->denied, sizeof(words->denied), "%" PRIx64, ~s->commands);
 }
 
 /* Behind the name. */
-static void worker_args(const struct supervisor *s, const struct worker_words *words,
+static void worker_args(const struct supervisor *s, const struct words *words,
 			const char **arg)
 {
-	*arg++ = "--deny";
-	*arg++ = words->denied;
-	*arg++ = "--channel";
-	*arg++ = words->channel;
-	if (s->profile) {
-		*arg++ = "--profile";
-		*arg++ = s->profile;
-	}
-	if (s->policy_root) {
-		*arg++ = "--policy-root";
-		*arg++ = s->policy_root;
-	}
-	if (s->runtime) {
-		*arg++ = "--runtime";
-		*arg++ = s->runtime;
-	}
-	if (s->hook) {
-		*arg++ = "--hook";
-		*arg++ = s->hook;
-	}
+	arg = put_option(arg, "--channel", words->channel);
+	arg = put_option(arg, "--runtime", s->runtime);
+	arg = put_option(arg, "--hook", s->hook);
 	if (s->audit.journal)
 		*arg++ = "--journal";
 	if (s->verbose)
 		*arg = "--verbose";
 }
 
+static void reader_args(const struct supervisor *s, const struct words *words,
+			const char **arg)
+{
+	arg = put_option(arg, "--deny", words->denied);
+	arg = put_option(arg, "--profile", s->profile);
+	put_option(arg, "--policy-root", s->policy_root);
+}
+
 static int launch_child(const struct child *c, int socket)
 {
 	const struct supervisor *s = c->s;
-	struct worker_words words;
-	const char *argv[20] = {name_of(c)};
+	struct words words = {};
+	const char *argv[10] = {name_of(c)};
 	struct launch l = {
 		.argv = argv,
 		.exe = c->exe,
@@ -201,19 +207,20 @@ static int launch_child(const struct child *c, int socket)
 		.state = -1,
 		.control = -1,
 		.policy = -1,
+		.confined = has_user(c) || id_of(c) == CHILD_READER,
+		.user = has_user(c) ? &c->user : NULL,
 	};
 
+	words_of(s, &words);
 	if (id_of(c) == CHILD_WORKER) {
-		words_of(s, &words);
 		worker_args(s, &words, argv + 1);
 		l.extra = s->audit.fd;
 		l.state = s->state;
 		l.control = s->control;
+	} else if (id_of(c) == CHILD_READER) {
+		reader_args(s, &words, argv + 1);
 		l.policy = s->policy;
-	} else if (id_of(c) != CHILD_SPAWNER) {
-		l.confine = &c->confine;
-	}
-	if (id_of(c) == CHILD_FRONTEND) {
+	} else if (id_of(c) == CHILD_FRONTEND) {
 		argv[1] = s->channel.method->frontend_option;
 		l.extra = s->channel.fd;
 	}
@@ -285,6 +292,8 @@ static int start(struct child *c)
 	TAKE_FD(kept);
 	c->starts++;
 	c->started_ms = now_ms();
+	if (is_worker || id_of(c) == CHILD_READER)
+		c->s->no_reader = is_worker;
 	if (is_worker && timer_arm_ms(&c->timer, READY_MS) < 0)
 		return -1;
 	if (c->s->verbose)
@@ -335,11 +344,13 @@ static bool may_start(const struct child *c)
 
 	if (s->stopping || is_running(c) || c->timer.armed)
 		return false;
-	if (id_of(c) == CHILD_FRONTEND)
-		return s->ready;
-	if (id_of(c) == CHILD_SPAWNER)
-		return s->ready && s->run && c->socket.fd < 0;
-	return id_of(c) == CHILD_WORKER || s->child[CHILD_WORKER].socket.fd >= 0;
+	if (id_of(c) == CHILD_WORKER)
+		return true;
+	if (id_of(c) == CHILD_READER)
+		return s->child[CHILD_WORKER].socket.fd >= 0 && s->no_reader;
+	if (id_of(c) == CHILD_SPAWNER && (!s->run || c->socket.fd >= 0))
+		return false;
+	return s->ready;
 }
 
 /*
@@ -505,21 +516,26 @@ static bool is_hopeless(const struct child *c, const siginfo_t *end)
 
 static int give_up(struct child *c, int status)
 {
-	/* The worker has said why, as has a program that was not run; others cannot. */
-	if (id_of(c) != CHILD_WORKER && id_of(c) != CHILD_SPAWNER &&
-	    status != EXIT_NOT_RUN)
+	/* Who can has said why, and so has a program that was not run. */
+	if (has_user(c) && status != EXIT_NOT_RUN)
 		tell(c->s, "%s cannot work here: %s", name_of(c),
 		     status == EXIT_SEAL ? "its sandbox could not be entered"
 					 : "wrong arguments or environment");
 	return supervisor_stop(c->s, EXIT_FAILURE);
 }
 
-/* A new worker is a new chance for the others: they may have failed because of it. */
-static void forgive_others(struct supervisor *s)
+/*
+ * A new worker is a new chance for the others: they may have failed because of it. And
+ * it waits for its reader.
+ */
+static int forgive_others(struct supervisor *s)
 {
 	for (int i = 0; i < CHILD_COUNT; i++)
 		if (i != CHILD_WORKER)
 			s->child[i].backoff.failures = 0;
+	if (is_running(&s->child[CHILD_READER]))
+		return 0;
+	return timer_disarm(&s->child[CHILD_READER].timer);
 }
 
 static int restart(struct child *c, const siginfo_t *end, bool hung_up)
@@ -534,8 +550,8 @@ static int restart(struct child *c, const siginfo_t *end, bool hung_up)
 	/* Its end may be seen before that of its worker, to which it must not go back. */
 	if (expected && delay < SETTLE_MS)
 		delay = SETTLE_MS;
-	if (id_of(c) == CHILD_WORKER)
-		forgive_others(c->s);
+	if (id_of(c) == CHILD_WORKER && forgive_others(c->s) < 0)
+		return -1;
 	if (!expected || c->s->verbose)
 		tell(c->s, "%s ended by %s %d, restart in %u ms", name_of(c),
 		     exited ? "status" : "signal", end->si_status, delay);
@@ -585,6 +601,12 @@ static int on_exit_of(struct source *source, uint32_t events)
 	}
 	if (is_hopeless(c, &end))
 		return give_up(c, end.si_status);
+	if (id_of(c) == CHILD_READER) {
+		/* It is done; but a worker that is new already needs another. */
+		if (end.si_code == CLD_EXITED && end.si_status == EXIT_CLEAN)
+			return advance(s);
+		s->no_reader = true;
+	}
 	return restart(c, &end, hung_up);
 }
 

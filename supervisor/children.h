@@ -9,8 +9,10 @@
  * Each program is started as soon as what it needs is there:
  *
  *   worker     nothing
- *   inspector  a worker, which takes its socket
- *   spawner    a worker that said it is ready and that its policy can need one
+ *   reader     a worker, which takes its socket; not once it has read all that worker
+ *              will ever need (`lock = yes`)
+ *   inspector  a worker that said it is ready
+ *   spawner    a worker that said so, and that its policy can need one
  *   frontend   a worker that said it is ready; the channel, opened then: opening it
  *              is the signal that clients wait for
  *
@@ -51,6 +53,7 @@
 
 enum child_id {
 	CHILD_WORKER,
+	CHILD_READER,
 	CHILD_INSPECTOR,
 	CHILD_SPAWNER,
 	CHILD_FRONTEND,
@@ -64,11 +67,11 @@ struct supervisor;
 
 struct child {
 	struct supervisor *s;
-	int exe;                 /* O_PATH */
-	struct identity confine; /* not of those that stay root */
-	struct source process;   /* pidfd; -1: not running */
-	struct source socket;    /* the end we keep; -1: none, or it hung up */
-	struct timer timer;      /* running: then it is killed; not: then it is started */
+	int exe;               /* O_PATH */
+	struct identity user;  /* of those that are not root */
+	struct source process; /* pidfd; -1: not running */
+	struct source socket;  /* the end we keep; -1: none, or it hung up */
+	struct timer timer;    /* running: then it is killed; not: then it is started */
 	struct backoff backoff;
 	uint64_t started_ms;
 	unsigned starts;
@@ -100,6 +103,7 @@ struct supervisor {
 	bool retry;     /* also a channel that was never open is tried again */
 	bool ready;     /* the worker that runs now said so */
 	bool run;       /* and that it needs the spawner */
+	bool no_reader; /* it is to get one: it had none yet, or that ended too early */
 	bool announced; /* the frontend was started once: clients are answered */
 	bool stopping;
 	bool killed; /* stopping took too long */
@@ -109,7 +113,7 @@ struct supervisor {
 };
 
 /*
- * The parts with an owner outside (child[].exe and .confine, channel, profile, state,
+ * The parts with an owner outside (child[].exe and .user, channel, profile, state,
  * control, policy, audit, verbose) are the caller's to fill, all else zero. 0, or -1 with
  * errno.
  */

@@ -42,7 +42,7 @@ static int arrange(const struct launch *l, int *err_fd)
 	} moves[] = {
 		{null, STDIN_FILENO, 0},
 		{null, STDOUT_FILENO, 0},
-		{l->confine ? null : STDERR_FILENO, STDERR_FILENO, 0},
+		{l->user ? null : STDERR_FILENO, STDERR_FILENO, 0},
 		{l->socket, LAUNCH_FD_SOCKET, 0},
 		{l->extra, LAUNCH_FD_EXTRA, 0},
 		{l->state, LAUNCH_FD_STATE, 0},
@@ -97,7 +97,7 @@ static const char *run(const struct launch *l, int *err_fd)
 		return "setsid";
 	if (chdir("/") < 0)
 		return "chdir";
-	if (l->confine && identity_drop(l->confine, &step) < 0)
+	if (l->confined && identity_drop(l->user, &step) < 0)
 		return step;
 	if (arrange(l, err_fd) < 0)
 		return "descriptors";

@@ -15,14 +15,15 @@
 #define EXIT_NOT_RUN 127
 
 struct launch {
-	const char *const *argv;        /* argv[0] is the program's name */
-	int exe;                        /* O_PATH */
-	int socket;                     /* becomes LAUNCH_FD_SOCKET */
-	int extra;                      /* becomes LAUNCH_FD_EXTRA; -1: none */
-	int state;                      /* becomes LAUNCH_FD_STATE; -1: none */
-	int control;                    /* becomes LAUNCH_FD_CONTROL; -1: none */
-	int policy;                     /* becomes LAUNCH_FD_POLICY; -1: none */
-	const struct identity *confine; /* NULL: it stays what we are, and keeps stderr */
+	const char *const *argv;     /* argv[0] is the program's name */
+	int exe;                     /* O_PATH */
+	int socket;                  /* becomes LAUNCH_FD_SOCKET */
+	int extra;                   /* becomes LAUNCH_FD_EXTRA; -1: none */
+	int state;                   /* becomes LAUNCH_FD_STATE; -1: none */
+	int control;                 /* becomes LAUNCH_FD_CONTROL; -1: none */
+	int policy;                  /* becomes LAUNCH_FD_POLICY; -1: none */
+	bool confined;               /* it has no privilege (identity_drop), and is, */
+	const struct identity *user; /* this one; NULL: who we are, and it keeps stderr */
 };
 
 /*

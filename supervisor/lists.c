@@ -8,7 +8,7 @@
  */
 #include "supervisor/lists.h"
 
-#include "ipc/ops.h"
+#include "ipc/commands.h"
 
 #define SEPARATORS ", \t\n\r\f\v"
 
@@ -66,7 +66,7 @@ static int refuse_name(const char *name, size_t len, struct err *e)
 		return err_set(e, ERR_GENERIC,
 			       "'%s': names are separated by ',', not by ';'", word);
 	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n))
-		likeness_try(&l, op_by_number(n)->name);
+		likeness_try(&l, op_name(n));
 	return err_set(e, ERR_GENERIC,
 		       "there is no command '%s', the closest name is '%s'", word,
 		       l.best);
@@ -98,13 +98,13 @@ uint64_t lists_leave(uint64_t allow, uint64_t block)
 	uint64_t left = (allow ? allow : ~UINT64_C(0)) & ~block;
 
 	for (uint32_t n = 0; n < OP_MAX; n++) {
-		const struct op *op = op_by_number(n);
+		const char *name = op_name(n);
 		uint64_t whole;
 
-		if (!op || !(op->flags & OPF_PART))
+		if (!(op_flags(n) & OPF_PART))
 			continue;
 		/* The name of a part begins with that of its command. */
-		whole = left >> op_by_name(op->name, strcspn(op->name, " ")) & 1;
+		whole = left >> op_by_name(name, strcspn(name, " ")) & 1;
 		left = (left & ~(UINT64_C(1) << n)) | whole << n;
 	}
 	return left;
@@ -117,7 +117,7 @@ void list_print(FILE *out, uint64_t set, const char *between)
 	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n)) {
 		if (!(set >> n & 1))
 			continue;
-		fprintf(out, "%s%s", before, op_by_number(n)->name);
+		fprintf(out, "%s%s", before, op_name(n));
 		before = between;
 	}
 }
@@ -127,7 +127,7 @@ uint64_t list_all(void)
 	uint64_t all = 0;
 
 	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n))
-		if (!(op_by_number(n)->flags & OPF_ELSEWHERE))
+		if (!(op_flags(n) & OPF_ELSEWHERE))
 			all |= UINT64_C(1) << n;
 	return all;
 }

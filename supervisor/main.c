@@ -64,8 +64,8 @@ static int signals_init(struct agent *a)
 /* The identities of the confined programs; without root all run as the caller. */
 static int users_init(struct supervisor *s, const struct options *o, struct err *e)
 {
-	struct identity *frontend = &s->child[CHILD_FRONTEND].confine;
-	struct identity *inspector = &s->child[CHILD_INSPECTOR].confine;
+	struct identity *frontend = &s->child[CHILD_FRONTEND].user;
+	struct identity *inspector = &s->child[CHILD_INSPECTOR].user;
 
 	*frontend = *inspector = (struct identity){.uid = getuid(), .gid = getgid()};
 	if (geteuid() != 0)

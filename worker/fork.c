@@ -51,9 +51,7 @@ static void become_child(const struct fork_plan *plan, pid_t worker)
 	/* Before its ruleset is closed with all other descriptors. */
 	if ((plan->fences && fences_enter(plan->fences, plan->roles) < 0) ||
 	    !keep_only(plan) || (!plan->outlives && !fork_tie(worker)) ||
-	    sandbox_keep_caps(plan->caps) < 0 ||
-	    (plan->beneath && sandbox_beneath(plan->roles, CHILD_FD_FIRST + 1) < 0) ||
-	    sandbox_enter(plan->roles, &step) < 0)
+	    sandbox_keep_caps(plan->caps) < 0 || sandbox_enter(plan->roles, &step) < 0)
 		_exit(EXIT_SEAL);
 }
 

@@ -38,8 +38,6 @@ struct fork_plan {
 	uint32_t roles;              /* its filter: SC_ROLE bits */
 	const struct fences *fences; /* one of these is its own; NULL: it has none */
 	bool stderr;                 /* keeps 2; else that is /dev/null */
-	bool beneath;  /* of files it keeps what its roles need beneath the second of KEEP
-			*/
 	bool outlives; /* goes on when the worker dies; else it dies with it */
 };
 

@@ -2,7 +2,7 @@
  * worker/generation.c - a policy in force, and those that requests still stand on
  *
  * Runs in:   worker
- * Input:     policy images, sealed, from the child that reads the files
+ * Input:     policy images, sealed, from the reader
  * May touch: their mappings
  * Must not:  let a request be decided by two of them
  */

@@ -1,5 +1,5 @@
 /*
- * worker/launch.c - the supervisor's socket: new frontends and inspectors come by it
+ * worker/launch.c - the supervisor's socket: the programs we speak with come by it
  *
  * Runs in:   worker
  * Input:     one byte and one descriptor per message, from the supervisor, which is
@@ -233,7 +233,7 @@ static int launch_event(struct source *s, uint32_t events)
 	/* The end of its socket is the supervisor's death, by which no freeze ends. */
 	if (what == 0 && w->stopping)
 		return loop_remove(&w->loop, s), 0;
-	if (what == 0)
+	if (what == 0 || (what == LAUNCH_MSG_STOP && !w->gen))
 		return loop_stop(&w->loop, EXIT_CLEAN), 0;
 	if (what == LAUNCH_MSG_STOP)
 		return freeze_stop(w), 0;
@@ -245,12 +245,15 @@ static int launch_event(struct source *s, uint32_t events)
 		return new_frontend(w, TAKE_FD(fd));
 	if (what == LAUNCH_MSG_SPAWNER)
 		return new_spawner(w, TAKE_FD(fd));
+	if (what == LAUNCH_MSG_READER)
+		return reload_reader(w, TAKE_FD(fd));
 	return new_inspector(w, TAKE_FD(fd));
 }
 
 int launch_init(struct worker *w)
 {
-	w->frontend.source.fd = w->inspector.source.fd = w->spawner.source.fd = -1;
+	w->frontend.source.fd = w->inspector.source.fd = -1;
+	w->spawner.source.fd = w->reader.source.fd = -1;
 	return loop_add(&w->loop, &w->launch, LAUNCH_FD_SOCKET, EPOLLIN, launch_event);
 }
 

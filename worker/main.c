@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 
 #include "ipc/launch.h"
-#include "policy/source.h"
 #include "sandbox/sandbox.h"
 #include "worker/ops/power.h"
 #include "worker/repeats.h"
@@ -25,7 +24,6 @@
 #define MAP_FROM (128 * 1024)
 
 struct settings {
-	struct policy_from policy;
 	const char *runtime; /* directory in memory; NULL: there is none */
 	const char *hook;    /* of freezes; NULL: none */
 	const char *channel; /* as records name it; NULL: it has no name */
@@ -36,9 +34,6 @@ struct settings {
 static int parse(int argc, char **argv, struct settings *s)
 {
 	static const struct option options[] = {
-		{"profile", required_argument, NULL, 'p'},
-		{"policy-root", required_argument, NULL, 'r'},
-		{"deny", required_argument, NULL, 'd'},
 		{"runtime", required_argument, NULL, 't'},
 		{"hook", required_argument, NULL, 'h'},
 		{"channel", required_argument, NULL, 'c'},
@@ -50,13 +45,7 @@ static int parse(int argc, char **argv, struct settings *s)
 
 	opterr = 0; /* one line is enough, and it is ours */
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'p')
-			s->policy.profile = optarg;
-		else if (c == 'r')
-			s->policy.root = optarg;
-		else if (c == 'd')
-			s->policy.denied = strtoull(optarg, NULL, 16);
-		else if (c == 't')
+		if (c == 't')
 			s->runtime = optarg;
 		else if (c == 'h')
 			s->hook = optarg;
@@ -77,21 +66,6 @@ static int fail(int status, const char *what, const char *detail)
 	fprintf(stderr, "postern: %s%s%s\n", what, detail ? ": " : "",
 		detail ? detail : "");
 	return status;
-}
-
-/* A name that is mistaken on the command line ends us; a mistake in a file locks down. */
-static int load_policy(struct worker *w, const struct settings *s)
-{
-	struct profile p;
-
-	if (s->policy.profile && !profile_find(s->policy.profile, &p)) {
-		fprintf(stderr, "postern: there is no profile '%s'; known are: %s\n",
-			s->policy.profile, profile_names());
-		return EXIT_CONFIG;
-	}
-	if (reload_first(w, &s->policy) < 0)
-		return fail(EXIT_SYSTEM, "cannot load the policy", strerror(errno));
-	return 0;
 }
 
 /* FD if the supervisor gave it to us, else -1. */
@@ -135,12 +109,11 @@ static int prepare(struct worker *w, const struct settings *s)
 	int audit_fd = given(LAUNCH_FD_EXTRA);
 
 	w->control.fd = given(LAUNCH_FD_CONTROL);
-	w->reader.kept_fd = given(LAUNCH_FD_POLICY);
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	if (open_state(w) < 0)
 		return -1;
 	if (!w->arena.p || sys_init(&w->sys) < 0 || loop_init(&w->loop) < 0 ||
-	    launch_init(w) < 0 || requests_init(w) < 0 || control_init(w) < 0)
+	    launch_init(w) < 0 || requests_init(w) < 0)
 		return -1;
 	w->systemd = power_by_systemd(&w->sys);
 	w->init_by_signal = power_signal_of(&w->sys, POWER_DOWN) > 0;
@@ -223,10 +196,11 @@ int main(int argc, char **argv)
 	w->verbose = settings.verbose;
 	if (prepare(w, &settings) < 0)
 		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
-	status = load_policy(w, &settings);
-	if (status)
-		return status;
-	if (repeats_init(w) < 0)
+	if (reload_first(w) < 0)
+		return fail(EXIT_SYSTEM, "cannot load the policy", strerror(errno));
+	if (!w->gen) /* we are to end before we began */
+		return EXIT_CLEAN;
+	if (control_init(w) < 0 || repeats_init(w) < 0)
 		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
 	status = seal(w);
 	return status ? status : serve(w);

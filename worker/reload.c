@@ -2,7 +2,7 @@
  * worker/reload.c - another policy in the place of the one in force: whole, or not at all
  *
  * Runs in:   worker
- * Input:     images of the child that reads the files
+ * Input:     images of the reader's
  * May touch: the policy in force; what stands on the one before
  * Must not:  take more than is held, touch anything while something is frozen
  */
@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "ipc/memfd.h"
-#include "policy/source.h"
+#include "policy/locked.h"
 #include "sandbox/sandbox.h"
 #include "worker/repeats.h"
 #include "worker/worker.h"
@@ -64,6 +64,18 @@ static void revoke_all(struct worker *w)
 	programs_revoke(w);
 }
 
+/* For the next worker's reader to find. With `lock = yes` nobody is left who could read.
+ */
+static void keep(struct worker *w)
+{
+	const uint8_t was_last = w->gen->policy.head->lock;
+
+	peer_send(&w->reader,
+		  &(struct frame){.type = FRAME_KEEP, .body = &was_last, .len = 1});
+	if (was_last)
+		peer_close(&w->reader);
+}
+
 static void put_in_force(struct worker *w, struct generation **next)
 {
 	struct generation *last = w->gen;
@@ -71,16 +83,13 @@ static void put_in_force(struct worker *w, struct generation **next)
 	repeats_close(w);
 	w->gen = TAKE_PTR(*next);
 	w->reload.loaded_usec = audit_now_usec();
-	reader_keep(w);
+	keep(w);
 	programs_follow(w, last);
 	succeed(w, RELOAD_DONE);
 	launch_policy(w);
 	if (!w->gen->policy.head->keep_on_reload)
 		revoke_all(w);
 	generation_drop(&last);
-	/* Nobody is left who could read another. */
-	if (w->gen->policy.head->lock)
-		reader_end(w);
 }
 
 struct needs policy_needs(const struct worker *w, const struct policy *p)
@@ -145,14 +154,26 @@ static bool is_quiet(const struct worker *w)
 	return !freeze_is_on(&w->freeze) && w->freeze.step == STEP_IDLE;
 }
 
-static const char reader_lost[] = "who reads the files is gone: restart the agent";
-
 static void fail(struct worker *w, const char *why)
 {
 	w->reload.state = RELOADS_NOT;
 	w->state->reload_owed = false;
 	timer_disarm(&w->reload.late);
 	refuse(w, RELOAD_FAILED, NULL, "%s", why);
+}
+
+/* For the first policy, that of the worker before us will do. */
+static void ask(struct worker *w)
+{
+	const uint8_t kept_will_do = !w->gen;
+
+	/* While there is no reader, the next is asked. */
+	peer_send(&w->reader, &(struct frame){
+				      .type = FRAME_READ,
+				      .request = ++w->reload.asked,
+				      .body = &kept_will_do,
+				      .len = 1,
+			      });
 }
 
 static void begin(struct worker *w)
@@ -165,16 +186,16 @@ static void begin(struct worker *w)
 		return;
 	}
 	r->round++;
-	if (reader_ask(w) < 0)
-		fail(w, reader_lost);
-	else
-		timer_arm_ms(&r->late, POLICY_READ_MS);
+	timer_arm_ms(&r->late, POLICY_READ_MS);
+	ask(w);
 }
 
 void reload_ask(struct worker *w)
 {
 	struct reload *r = &w->reload;
 
+	if (!w->gen) /* it is owed, says the supervisor, and comes after the start */
+		return;
 	w->state->reload_owed = !w->gen->policy.head->lock;
 	if (w->gen->policy.head->lock) {
 		r->round++;
@@ -222,62 +243,6 @@ static void go_on(struct worker *w)
 	reload_ask(w);
 }
 
-static int on_late(struct timer *t)
-{
-	struct worker *w = CONTAINER_OF(t, struct worker, reload.late);
-
-	_Static_assert(POLICY_READ_MS == 10000, "as the text says");
-	fail(w, "the files could not be read within 10 s");
-	go_on(w);
-	return 0;
-}
-
-static void on_image(struct worker *w, const struct frame *f)
-{
-	struct reload *r = &w->reload;
-
-	/* What comes too late was told as failed. */
-	if (r->state != RELOADS_NOW || f->request != w->reader.asked)
-		return;
-	timer_disarm(&r->late);
-	r->state = RELOADS_NOT;
-	/* A freeze began meanwhile: after it the files are read once more. */
-	if (is_quiet(w)) {
-		/* Before: what kills us shall not be tried for ever. */
-		w->state->reload_owed = false;
-		judge(w, f);
-	} else {
-		begin(w);
-	}
-	go_on(w);
-}
-
-static int on_reader(struct source *s, uint32_t events)
-{
-	struct worker *w = CONTAINER_OF(s, struct worker, reader.source);
-	uint8_t buf[FRAME_MAX];
-	struct frame f;
-	enum frame_status status = frame_recv(s->fd, buf, &f);
-
-	(void)events;
-	if (status == FRAME_AGAIN)
-		return 0;
-	if (status == FRAME_OK && f.type == FRAME_IMAGE && f.n_fds == 1) {
-		on_image(w, &f);
-		frame_close_fds(&f);
-		return 0;
-	}
-	frame_close_fds(&f);
-	reader_end(w);
-	if (w->reload.state == RELOADS_NOW) {
-		fail(w, reader_lost);
-		go_on(w);
-	}
-	return 0;
-}
-
-/* ---- the first ---- */
-
 static struct generation *locked_down(const char *why)
 {
 	CLEANUP(wbuf_free) struct wbuf image = wbuf_growing(IMAGE_MAX);
@@ -292,23 +257,108 @@ static struct generation *locked_down(const char *why)
 	return fd < 0 ? NULL : generation_open(fd, 1);
 }
 
-int reload_first(struct worker *w, const struct policy_from *from)
-{
-	CLEANUP(close_p) int fd = -1;
+/* What ends the loop, for a while: there is a policy. */
+#define FIRST_TAKEN (-2)
 
-	/* The reader has this from us. */
-	if (timer_init(&w->loop, &w->reload.late, on_late) < 0 || sandbox_close() < 0)
-		return -1;
-	fd = reader_start(w, from, on_reader);
-	if (fd >= 0)
-		w->gen = generation_open(fd, 1);
-	if (!w->gen)
-		w->gen = locked_down("the policy could not be read");
-	if (!w->gen)
-		return -1;
+/* The first policy is the image in F; NULL: it could not be read. */
+static int take_first(struct worker *w, const struct frame *f)
+{
+	if (f) {
+		worker_log_lines(w, f->body, f->len);
+		w->gen = generation_open(f->fds[0], 1);
+	}
+	w->reload.state = RELOADS_NOT;
 	w->reload.loaded_usec = audit_now_usec();
-	reader_keep(w);
-	if (w->gen->policy.head->lock)
-		reader_end(w);
+	if (w->gen)
+		keep(w);
+	else
+		w->gen = locked_down("the policy could not be read");
+	return w->gen ? FIRST_TAKEN : -1;
+}
+
+static int on_late(struct timer *t)
+{
+	struct worker *w = CONTAINER_OF(t, struct worker, reload.late);
+
+	if (!w->gen)
+		return take_first(w, NULL);
+	_Static_assert(POLICY_READ_MS == 10000, "as the text says");
+	fail(w, "the files could not be read within 10 s");
+	go_on(w);
 	return 0;
+}
+
+/* ---- the reader ---- */
+
+static int on_image(struct worker *w, const struct frame *f)
+{
+	struct reload *r = &w->reload;
+
+	/* What comes too late was told as failed. */
+	if (r->state != RELOADS_NOW || f->request != r->asked)
+		return 0;
+	timer_disarm(&r->late);
+	if (!w->gen)
+		return take_first(w, f);
+	r->state = RELOADS_NOT;
+	/* A freeze began meanwhile: after it the files are read once more. */
+	if (is_quiet(w)) {
+		/* Before: what kills us shall not be tried for ever. */
+		w->state->reload_owed = false;
+		judge(w, f);
+	} else {
+		begin(w);
+	}
+	go_on(w);
+	return 0;
+}
+
+static int reader_lost(struct worker *w, const char *why)
+{
+	if (why)
+		record_process(w, EVENT_CHILD_VIOLATION, "reader", why);
+	peer_close(&w->reader);
+	return 0;
+}
+
+static int on_frame(struct peer *p, struct frame *f)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, reader);
+
+	if (f->type == FRAME_IMAGE && f->n_fds == 1)
+		return on_image(w, f);
+	return reader_lost(w, "illegal message");
+}
+
+static int on_gone(struct peer *p, enum frame_status why)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, reader);
+
+	return reader_lost(w, why == FRAME_INVALID ? "malformed frame" : NULL);
+}
+
+int reload_reader(struct worker *w, int sock)
+{
+	/* The first comes before there is a policy. */
+	if (w->gen)
+		record_process(w, EVENT_CHILD_RESTART, "reader", "started again");
+	peer_close(&w->reader);
+	if (peer_open(&w->reader, &w->loop, sock, on_frame, on_gone) < 0)
+		return -1;
+	if (w->reload.state == RELOADS_NOW)
+		ask(w);
+	return 0;
+}
+
+/* ---- the first ---- */
+
+int reload_first(struct worker *w)
+{
+	int r;
+
+	if (timer_init(&w->loop, &w->reload.late, on_late) < 0)
+		return -1;
+	begin(w);
+	r = loop_run(&w->loop);
+	return r == FIRST_TAKEN ? 0 : r;
 }

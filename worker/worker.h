@@ -21,7 +21,6 @@
 #include "worker/fork.h"
 #include "worker/freeze/freeze.h"
 #include "worker/generation.h"
-#include "worker/reader.h"
 #include "worker/reload.h"
 #include "worker/sink.h"
 
@@ -126,6 +125,7 @@ struct worker {
 	struct peer frontend;
 	struct peer inspector;
 	struct peer spawner; /* there only if the policy can need it */
+	struct peer reader;  /* of the policy files; not where none is read any more */
 	bool had_frontend;   /* one was there before: the next is a restart */
 	bool had_inspector;
 	bool had_spawner;
@@ -135,7 +135,6 @@ struct worker {
 			      */
 
 	struct generation *gen; /* the policy in force */
-	struct reader reader;
 	struct reload reload;
 	struct needs held;    /* what was kept at the seal */
 	struct fences fences; /* what its children keep of the files */

@@ -32,6 +32,8 @@ static struct fuzz {
 	struct state state;
 	struct wbuf image;
 	int listener;
+	int reader; /* the reader's end */
+	uint8_t asked[FRAME_MAX];
 	struct control_link link; /* posternctl's end */
 	uint8_t again[FRAME_BODY_MAX];
 } fuzz;
@@ -60,9 +62,21 @@ static int listener(void)
 	return fd;
 }
 
+static void open_reader(struct worker *w)
+{
+	uint8_t body[HELLO_LEN];
+	struct frame hello = hello_frame(body);
+	int pair[2];
+
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0 &&
+	     reload_reader(w, pair[0]) == 0);
+	fuzz.reader = pair[1];
+	must(frame_send(fuzz.reader, &hello) == FRAME_OK);
+}
+
 /*
  * A worker with all that is looked at for a status. Its records are counted as lost, and
- * nobody reads its policy: a reload fails at once.
+ * its reader finds no policy: a reload fails at once.
  */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -75,7 +89,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	w->gen->size = fuzz.image.len;
 	w->state = &fuzz.state;
 	w->freeze.record = &fuzz.state.freeze;
-	w->reader.source.fd = -1;
+	w->reader.source.fd = w->reload.late.source.fd = -1;
 	w->frontend.source.fd = w->inspector.source.fd = w->spawner.source.fd = -1;
 	must(w->gen->fd >= 0 && loop_init(&w->loop) == 0 &&
 	     sink_init(&w->sink, &w->loop, -1, false, &fuzz.state.held) == 0 &&
@@ -84,6 +98,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	fuzz.listener = listener();
 	w->control.fd = fuzz.listener;
 	must(control_init(w) == 0);
+	open_reader(w);
 	fuzz.link.arena = (struct arena){.p = malloc(64 * 1024), .cap = 64 * 1024};
 	return 0;
 }
@@ -99,9 +114,29 @@ static bool send_packet(int sock, const struct rbuf *packet, bool brings)
 
 /* ---- the worker's side ---- */
 
+/* The reader's turn: what it has for a policy is something else. False: it waits. */
+static bool run_reader(void)
+{
+	struct frame f;
+
+	if (frame_recv(fuzz.reader, fuzz.asked, &f) != FRAME_OK)
+		return false;
+	if (f.type == FRAME_READ)
+		must(frame_send(fuzz.reader, &(struct frame){
+						     .type = FRAME_IMAGE,
+						     .request = f.request,
+						     .n_fds = 1,
+						     .fds = {fuzz.listener, -1},
+					     }) == FRAME_OK);
+	return true;
+}
+
+/* Until nothing is left to do. */
 static void run_worker(void)
 {
-	must(fuzz_turn(&fuzz.w.loop) == 0 && !fuzz.w.loop.stop);
+	do
+		must(fuzz_turn(&fuzz.w.loop) == 0 && !fuzz.w.loop.stop);
+	while (run_reader());
 }
 
 static int dial(void)

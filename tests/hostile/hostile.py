@@ -30,6 +30,7 @@ from agent import PATIENCE, build_dir, children, helper, status, wait_until
 
 HEAD = struct.Struct("<HHIIHHI")
 HELLO, POLICY, REQUEST, REPLY, ABANDON, SESSION, LOG = range(1, 8)
+READ, IMAGE, KEEP = range(17, 20)
 MORE, ERROR, BODY_FD, REFUSED, BAD_ARGS = 1, 2, 4, 8, 16
 
 F_ADD_SEALS, F_GET_SEALS = 1033, 1034
@@ -340,10 +341,10 @@ class Worker:
             self.process = subprocess.Popen(
                 ["/bin/bash", "-c",
                  'exec "$@" 3<&%d 4>&%d %d<&- %d>&-' % (*spare, *spare), "-",
-                 os.path.join(build_dir(testops=True), "postern-worker"),
-                 *source],
+                 os.path.join(build_dir(testops=True), "postern-worker")],
                 env={}, pass_fds=spare, stdin=subprocess.DEVNULL, stderr=err,
                 preexec_fn=functools.partial(guard.harmless, admin=admin))
+            self.reader = self._start_reader(source, err)
         for fd in spare:
             os.close(fd)
         self.peers = []
@@ -355,11 +356,27 @@ class Worker:
     def pid(self):
         return self.process.pid
 
-    def _peer(self, letter, greet):
+    def _hand_over(self, letter):
+        """The worker gets an end of a socket; the other end is returned."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         socket.send_fds(self.launch, [letter], [theirs.fileno()])
         theirs.close()
-        peer = Peer(ours)
+        return ours
+
+    def _start_reader(self, source, err):
+        """The real one: what it has read is what the worker goes by."""
+        with self._hand_over(b"p") as sock:
+            fd = os.dup2(sock.fileno(), 101)
+        process = subprocess.Popen(
+            ["/bin/bash", "-c", f'exec "$@" 3<&{fd} {fd}<&-', "-",
+             os.path.join(build_dir(testops=True), "postern-reader"), *source],
+            env={}, pass_fds=(fd,), stdin=subprocess.DEVNULL, stderr=err,
+            preexec_fn=functools.partial(guard.harmless, guard.give_up_all))
+        os.close(fd)
+        return process
+
+    def _peer(self, letter, greet):
+        peer = Peer(self._hand_over(letter))
         self.peers = [p for p in self.peers if p.sock.fileno() >= 0] + [peer]
         if greet:
             peer.greet()
@@ -378,6 +395,10 @@ class Worker:
     def spawner(self):
         """A new spawner; greeted, as it waits for nothing else."""
         return self._peer(b"s", True)
+
+    def policy_reader(self):
+        """A new reader of the policy; greeted, as it waits for nothing else."""
+        return self._peer(b"p", True)
 
     def violation(self, packet, fds=(), greet=True):
         """A new frontend sends PACKET and is thrown out; what it was sent before."""
@@ -400,7 +421,7 @@ class Worker:
         return peer
 
     def busy(self):
-        """Pids of op children: all children but the reader of the policy and the writer."""
+        """Pids of op children: all children but the writer."""
         return [p for p in children(self.pid) if p not in self.writer]
 
     # -- records
@@ -451,6 +472,7 @@ class Worker:
         self.launch.close()
         code = self.process.wait(PATIENCE)
         assert code == 0, (code, self.stderr())
+        assert self.reader.wait(PATIENCE) == 65, (self.reader.returncode, self.stderr())
         assert b"Sanitizer" not in self.stderr(), self.stderr()
         self.wait_records("stop", 1)  # the writer of the records ends after the worker
         assert len(self.records("start")) == 1
@@ -474,6 +496,7 @@ class Worker:
             self.launch.close()
             for peer in self.peers:
                 peer.close()
-            self.process.kill()
-            self.process.wait()
+            for process in (self.process, self.reader):
+                process.kill()
+                process.wait()
             shutil.rmtree(self.dir)

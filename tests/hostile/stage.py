@@ -82,8 +82,8 @@ class Stage(Agent):
         return Puppet(control, self.program, fds)
 
     def wait_ready(self, timeout=None):
-        """With a bridge for a frontend nobody answers before the test does."""
-        if self.program != "frontend":
+        """With such a bridge nobody answers before the test does."""
+        if self.program not in ("frontend", "reader"):
             super().wait_ready(timeout)
 
     def stop(self):

@@ -63,7 +63,8 @@ def test_an_agent_and_its_programs():
     with Agent(profile="legacy") as a, a.client() as c:
         program = c.call("guest-exec", path="sleep", arg=["100"])["return"]["pid"]
         assert {comm(p) for p in descendants(a.pid)} == {
-            "postern-worker", "postern-fronten", "postern-inspect", "postern-spawner", "sleep"}
+            "postern-worker", "postern-reader", "postern-fronten", "postern-inspect",
+            "postern-spawner", "sleep"}
         check(a.pid)
         # The guard's filter alone: a program has none of the agent's.
         assert guard.filters(status(program)) == guard.filters(status(a.pid)) == 0

@@ -45,7 +45,7 @@ def assert_idle(pid, seconds=2):
 @contextlib.contextmanager
 def full(w, more=0):
     """Its file takes only MORE bytes more."""
-    _, writer = w.writer
+    writer, = w.writer
     wait_until(lambda: len(w.records()) > 1, "the first records")  # it has begun
     was = resource.prlimit(writer, resource.RLIMIT_FSIZE)
     size = os.path.getsize(w.audit_path) + more
@@ -125,7 +125,7 @@ def test_a_writer_that_died_on_a_full_disk():
     with Worker(policy=REQUIRED) as w:
         time.sleep(1)  # one that lived for so long is replaced at once
         peer = w.frontend()
-        reader, old = w.writer
+        old, = w.writer
         n = 1
         with full(w):
             while act(peer, n):
@@ -133,7 +133,7 @@ def test_a_writer_that_died_on_a_full_disk():
                 time.sleep(0.05)
             time.sleep(0.3)  # what it was given it has read, and told
             os.kill(old, signal.SIGKILL)
-            wait_until(lambda: children(w.pid) not in ([reader], [reader, old]), "another")
+            wait_until(lambda: children(w.pid) not in ([], [old]), "another")
             w.writer = children(w.pid)
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline and not act(peer, n := n + 1):

@@ -481,8 +481,8 @@ def rss_kib(pid):
 def crew_of(a):
     """pid by what it is; those alone that stay."""
     worker = a.child("worker")
-    reader, writer = children(worker)[:2]
-    return {"supervisor": a.pid, "worker": worker, "reader": reader, "writer": writer,
+    return {"supervisor": a.pid, "worker": worker, "writer": children(worker)[0],
+            "reader": a.child("reader"),
             "frontend": a.child("frontend"), "inspector": a.child("inspector"),
             "spawner": a.child("spawner")}
 
@@ -517,11 +517,11 @@ def tidy(a, killed):
 
 
 def rest(a):
-    """Wait until nothing is under way; children of the worker are the two that stay."""
+    """Wait until nothing is under way; the child of the worker is the one that stays."""
     def quiet():
         now = reloading.status(a)
         return now["requests"] == 0 and now["handles"] == 0 and \
-            len(children(a.child("worker"))) == 2 and \
+            len(children(a.child("worker"))) == 1 and \
             not [p for s in a.pids("spawner") for p in children(s) if is_zombie(p)]
     wait_until(quiet, lambda: f"rest: {reloading.status(a)}, {children(a.child('worker'))}")
 
@@ -805,7 +805,7 @@ def opening(kind):
                 server.hold(kind)
                 c.send(json.dumps({"execute": "guest-file-open",
                                    "arguments": {"path": server.file}}).encode() + b"\n")
-                wait_until(lambda: len(children(a.child("worker"))) == 3, "an op child")
+                wait_until(lambda: len(children(a.child("worker"))) == 2, "an op child")
                 time.sleep(0.3)
                 yield a, c, server
                 rest(a)

@@ -116,7 +116,8 @@ def test_the_search_finds_what_is_there():
         a.check("beside the name")
         # Each process is looked into: the name of its program is on its stack.
         seen = {name for name, content in places(a) if b"postern-" in content}
-        for program in ("postern-worker", "postern-fronten", "postern-inspect"):
+        for program in ("postern-worker", "postern-reader", "postern-fronten",
+                        "postern-inspect"):
             assert program + " [stack]" in seen, seen
 
 

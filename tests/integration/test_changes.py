@@ -169,7 +169,7 @@ def test_shutdown_by_a_signal():
 
 def test_who_needs_a_spawner():
     """Policy and init decide. Init is this machine's, which is no systemd."""
-    without = ["postern-fronten", "postern-inspect", "postern-worker"]
+    without = ["postern-fronten", "postern-inspect", "postern-reader", "postern-worker"]
     with setting() as s:
         for rule, spawner in (("@info", False), ("@power", True), ("@hotplug", False),
                               ("@time", False), ("@suspend", False), ("@password", True),
@@ -180,7 +180,7 @@ def test_who_needs_a_spawner():
                            lambda a=a, rule=rule: f"{rule}: {programs_of(a)}")
         os.makedirs(f"{s.root.path}/run/systemd/system")
         with s.root.agent(**policy(s, "@suspend")) as a:
-            wait_until(lambda: len(children(a.pid)) == 4, "a spawner for systemctl")
+            wait_until(lambda: len(children(a.pid)) == 5, "a spawner for systemctl")
 
 
 def policy(s, rule):

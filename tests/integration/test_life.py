@@ -10,8 +10,8 @@ import threading
 import time
 
 import tap
-from agent import (PATIENCE, SPAWNS, VARIANT, Agent, Closed, children, comm, crew,
-                   descendants, how_many, is_zombie, wait_until)
+from agent import (PATIENCE, SPAWNS, VARIANT, Agent, Closed, children, comm, descendants,
+                   how_many, is_zombie, wait_until)
 
 # What the agent owes its clients; sanitizers slow down the start of a program.
 DEADLINE = 3.0 if VARIANT == "asan" else 1.0
@@ -25,7 +25,7 @@ OSINFO = b'{"execute":"guest-get-osinfo","id":"q"}\n'
 
 def writer(agent):
     """The audit writer: the worker's child from its start on."""
-    return wait_until(lambda: crew(agent.child("worker")), "the audit writer")[0]
+    return wait_until(lambda: children(agent.child("worker")), "the audit writer")[0]
 
 
 def pid_of(agent, name):
@@ -113,7 +113,7 @@ def check_in_flight(victim):
         if victim == "writer":
             time.sleep(WRITER_GROWN_UP)
         c.send(b'{"execute":"test-sleep","arguments":{"ms":400}}' + OSINFO)
-        wait_until(lambda: len(crew(before["worker"])) == 2, "the operation")
+        wait_until(lambda: len(children(before["worker"])) == 2, "the operation")
         start = time.monotonic()
         kill(before[victim])
         if victim in ("frontend", "worker"):
@@ -133,10 +133,10 @@ def test_a_writer_that_dies_young():
         c.sync()
         worker, young = a.child("worker"), writer(a)
         kill(young)
-        wait_until(lambda: young not in crew(worker), "its end")
+        wait_until(lambda: young not in children(worker), "its end")
         assert c.call("guest-get-host-name")["return"]
-        assert crew(worker) == [], "replaced at once"
-        wait_until(lambda: crew(worker), "another writer")
+        assert children(worker) == [], "replaced at once"
+        wait_until(lambda: children(worker), "another writer")
         a.wait_record(lambda r: r["POSTERN_EVENT"] == "complete" and
                       r["POSTERN_COMMAND"] == "guest-get-host-name")
         assert a.child("worker") == worker
@@ -146,7 +146,7 @@ def test_an_operation_outlives_its_frontend():
     """It is carried out to its end and recorded, as one that nobody waits for."""
     with Agent(profile="legacy", testops=True) as a, a.client() as c:
         c.send(b'{"execute":"test-sleep","arguments":{"ms":300}}')
-        wait_until(lambda: len(crew(a.child("worker"))) == 2, "the operation")
+        wait_until(lambda: len(children(a.child("worker"))) == 2, "the operation")
         kill(a.child("frontend"))
         with wait_until(lambda: connected(a), "a new frontend") as new:
             answered(new, PATIENCE)
@@ -172,8 +172,8 @@ def test_an_operation_does_not_outlive_its_worker():
     with Agent(profile="legacy", testops=True) as a, a.client() as c:
         worker = a.child("worker")
         c.send(b'{"execute":"test-sleep","arguments":{"ms":4500}}')
-        wait_until(lambda: len(crew(worker)) == 2, "the operation")
-        operation = crew(worker)[1]
+        wait_until(lambda: len(children(worker)) == 2, "the operation")
+        operation = children(worker)[1]
         start = time.monotonic()
         kill(worker)
         hangs_up(c)
@@ -299,7 +299,7 @@ def present(agent, victim):
     """Pids of VICTIM at the moment: one or none."""
     workers = [p for p in children(agent.pid) if p in agent.pids("worker")]
     if victim == "writer":
-        return [p for w in workers for p in crew(w)]
+        return [p for w in workers for p in children(w)]
     return workers if victim == "worker" else agent.pids(victim)
 
 
@@ -324,7 +324,7 @@ def test_stop_during_an_operation():
     with Agent(profile="legacy", testops=True) as a, a.client() as c:
         c.send(b'{"execute":"test-sleep","arguments":{"ms":4500}}')
         worker = a.child("worker")
-        wait_until(lambda: len(crew(worker)) == 2, "the operation")
+        wait_until(lambda: len(children(worker)) == 2, "the operation")
         pids = descendants(a.pid)
         start = time.monotonic()
         a.process.send_signal(signal.SIGTERM)

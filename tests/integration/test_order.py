@@ -12,7 +12,7 @@ import time
 
 import guard
 import tap
-from agent import PATIENCE, Agent, comm, crew, is_zombie, wait_until
+from agent import PATIENCE, Agent, children, comm, is_zombie, wait_until
 
 EMPTY = b'{"return": {}}'
 PING = b'{"execute":"guest-ping"}'
@@ -46,7 +46,7 @@ def wait_ends(a, count):
 
 def operations(a):
     """Op children that run: the worker's children but its writer, which is the first."""
-    return [p for p in crew(a.child("worker"))[1:] if not is_zombie(p)]
+    return [p for p in children(a.child("worker"))[1:] if not is_zombie(p)]
 
 
 # ---- order -----------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def test_twenty_hung_operations():
                 assert record["POSTERN_ABANDONED"] is True, record
             else:
                 assert record["POSTERN_REASON"] == "busy", record
-        wait_until(lambda: not [p for p in crew(a.child("worker"))[1:] if comm(p)],
+        wait_until(lambda: not [p for p in children(a.child("worker"))[1:] if comm(p)],
                    "the last to be reaped")
 
 

@@ -62,6 +62,8 @@ def asked(files, *requests, args=(), change=None, testops=False):
             for request in requests:
                 name, arguments = request if isinstance(request, tuple) else (request, {})
                 replies.append(c.call(name, **arguments))
+        # What is told of the files is written before it.
+        a.wait_record(lambda r: r["POSTERN_EVENT"] == "start")
         log = a.stderr()
     return replies, log, a.records()
 

@@ -16,7 +16,7 @@ import time
 import tty
 
 import tap
-from agent import (PATIENCE, VARIANT, Agent, Client, Closed, children, comm, crew, is_zombie,
+from agent import (PATIENCE, VARIANT, Agent, Client, Closed, children, comm, is_zombie,
                    wait_until)
 
 BLOB = 1 << 20
@@ -235,7 +235,7 @@ def check_kept(victim, busy):
         old = a.child("frontend")
         if busy:
             a.host.send(b'{"execute":"test-sleep","arguments":{"ms":300}}\n')
-            wait_until(lambda: len(crew(a.child("worker"))) == 2, "the operation")
+            wait_until(lambda: len(children(a.child("worker"))) == 2, "the operation")
         kill(a.child(victim))
         if victim == "worker":
             wait_until(lambda: a.child("frontend") != old, "a new frontend")

@@ -13,7 +13,7 @@ import subprocess
 import guard
 import programs
 import tap
-from agent import Agent, children, comm, crew, descendants, helper, status, wait_until
+from agent import Agent, children, comm, descendants, helper, status, wait_until
 
 IS_ROOT = os.geteuid() == 0
 ROWS = json.loads(subprocess.run([helper("integration/privileges")], check=True,
@@ -49,8 +49,8 @@ def caps(pid, name):
 def check_caps(agent, want):
     """WANT in the worker, nothing in use in its children; bounded by it all of them."""
     worker = agent.child("worker")
-    reader = children(worker)[0]
-    writer = wait_until(lambda: crew(worker), "the writer")[0]
+    reader = agent.child("reader")
+    writer = wait_until(lambda: children(worker), "the writer")[0]
     for name in ("CapPrm", "CapEff"):
         assert caps(worker, name) == want, (name, hex(caps(worker, name)), hex(want))
         assert caps(reader, name) == caps(writer, name) == 0, name

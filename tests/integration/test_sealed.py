@@ -16,7 +16,7 @@ import subprocess
 import guard
 import programs
 import tap
-from agent import (Agent, build_dir, children, comm, crew, descendants, helper, status,
+from agent import (Agent, build_dir, children, comm, descendants, helper, status,
                    wait_until)
 
 IS_ROOT = os.geteuid() == 0
@@ -33,7 +33,7 @@ SEALED = ("worker", "reader", "writer", "inspector", "frontend")
 
 
 class Family:
-    """The processes of an agent by name; the worker's children are the reader and the writer.
+    """The processes of an agent by name; the worker's child is the writer.
     Each has done something for CLIENT, or one of our own, and so is sealed."""
 
     def __init__(self, agent, client=None):
@@ -43,8 +43,8 @@ class Family:
         agent.wait_record(lambda r: r["POSTERN_EVENT"] == "complete")
         worker = agent.child("worker")
         self.pids = {"supervisor": agent.pid, "worker": worker,
-                     "reader": children(worker)[0],
-                     "writer": wait_until(lambda: crew(worker), "the writer")[0],
+                     "reader": agent.child("reader"),
+                     "writer": wait_until(lambda: children(worker), "the writer")[0],
                      "inspector": agent.child("inspector"),
                      "frontend": agent.child("frontend")}
 
@@ -103,8 +103,8 @@ def test_everything_runs():
     with programs.agent(INFO) as a:
         Family(a)
         names = sorted(comm(p) for p in [a.pid] + descendants(a.pid))
-        assert names == ["postern", "postern-fronten", "postern-inspect",
-                         "postern-worker", "postern-worker", "postern-worker"], names
+        assert names == ["postern", "postern-fronten", "postern-inspect", "postern-reader",
+                         "postern-worker", "postern-worker"], names
 
 
 def test_users_and_groups():
@@ -133,7 +133,7 @@ def test_no_supplementary_groups():
     try:
         with Agent() as a:
             family = Family(a)
-            for name in ("frontend", "inspector"):
+            for name in ("frontend", "inspector", "reader"):
                 got = family.status(name)["Groups"]
                 assert got == "", (name, got)
     finally:
@@ -161,8 +161,7 @@ def test_the_worker_keeps_what_its_policy_can_need():
         one = CAPS_HELD
         assert family.caps("worker") == [0, one, one, one, 0], family.caps("worker")
         assert family.caps("writer") == [0, 0, 0, one, 0], family.caps("writer")
-        assert not any(family.caps("reader")), family.caps("reader")
-        for name in ("frontend", "inspector"):
+        for name in ("frontend", "inspector", "reader"):
             assert not any(family.caps(name)), name
 
 
@@ -184,7 +183,7 @@ def test_op_child():
     with Agent(profile="legacy", testops=True) as a, a.client() as c:
         family = Family(a, c)
         c.send(b'{"execute":"test-sleep","arguments":{"ms":1000}}')
-        before = {family.pids["reader"], family.pids["writer"]}
+        before = {family.pids["writer"]}
         child = wait_until(lambda: set(children(family.pids["worker"])) - before,
                            "the op child").pop()
         wait_until(lambda: guard.filters(status(child)) == 2, "its filter")
@@ -244,26 +243,25 @@ TABLE = {
         4: "audit",
         5: "/",  # what the paths of op children start from
         6: "listener",  # posternctl
-        7: "anon_inode:[timerfd]",  # counts of equal reads
-        8: "anon_inode:[eventpoll]",
-        9: "anon_inode:[timerfd]",  # deadlines
-        10: "anon_inode:[timerfd]",  # next writer
-        11: "anon_inode:[timerfd]",  # next thawer
-        12: "anon_inode:[timerfd]",  # a policy that is read too slowly
-        13: "/memfd:postern-policy",
-        14: "seqpacket",  # reader
+        7: "anon_inode:[eventpoll]",
+        8: "anon_inode:[timerfd]",  # deadlines
+        9: "anon_inode:[timerfd]",  # next writer
+        10: "anon_inode:[timerfd]",  # next thawer
+        11: "anon_inode:[timerfd]",  # a policy that is read too slowly
+        12: "seqpacket",  # reader
+        13: "anon_inode:[timerfd]",  # counts of equal reads
+        14: "/memfd:postern-policy",
         15: "anon_inode:[landlock-ruleset]",  # of children that only answer
-        16: "anon_inode:[pidfd]",  # reader
-        17: "seqpacket",  # writer
-        18: "seqpacket",  # inspector
-        19: "anon_inode:[pidfd]",  # writer
-        20: "seqpacket",  # frontend
+        16: "seqpacket",  # writer
+        17: "seqpacket",  # inspector
+        18: "anon_inode:[pidfd]",  # writer
+        19: "seqpacket",  # frontend
     },
-    "reader": {
-        **NULL,
+    "reader": {  # which has what is kept as memory alone
+        **NULL, 2: "stderr",
         3: "seqpacket",  # worker
         4: "policy root",
-        5: "/memfd:postern-kept",
+        5: "anon_inode:[eventpoll]",
     },
     "writer": {
         **NULL, 2: "stderr",
@@ -273,19 +271,20 @@ TABLE = {
     "supervisor": {
         0: "/dev/null", 1: "stderr", 2: "stderr",  # the caller's
         3: "audit",
-        4: "worker's program", 5: "inspector's program", 6: "spawner's program",
-        7: "frontend's program",
-        8: "pidfile",
-        9: "/memfd:postern-state",
-        10: "listener",  # posternctl, for the worker
-        11: "/memfd:postern-kept",
-        12: "anon_inode:[eventpoll]",
-        **{n: "anon_inode:[timerfd]" for n in range(13, 19)},  # stop, log, one per child
-        19: "anon_inode:[signalfd]",
-        20: "seqpacket", 22: "anon_inode:[pidfd]",  # worker
-        21: "seqpacket", 24: "anon_inode:[pidfd]",  # inspector
-        23: "listener",
-        25: "seqpacket", 27: "anon_inode:[pidfd]",  # frontend
+        4: "worker's program", 5: "reader's program", 6: "inspector's program",
+        7: "spawner's program", 8: "frontend's program",
+        9: "pidfile",
+        10: "/memfd:postern-state",
+        11: "listener",  # posternctl, for the worker
+        12: "/memfd:postern-kept",
+        13: "anon_inode:[eventpoll]",
+        **{n: "anon_inode:[timerfd]" for n in range(14, 21)},  # stop, log, one per child
+        21: "anon_inode:[signalfd]",
+        22: "seqpacket", 24: "anon_inode:[pidfd]",  # worker
+        23: "seqpacket", 26: "anon_inode:[pidfd]",  # reader
+        25: "seqpacket", 28: "anon_inode:[pidfd]",  # inspector
+        27: "listener",
+        29: "seqpacket", 31: "anon_inode:[pidfd]",  # frontend
     },
 }
 
@@ -298,7 +297,7 @@ def check_descriptors(name):
         names = {a.stderr_path: "stderr", a.audit_path: "audit",
                  os.path.join(a.dir, "postern.pid"): "pidfile",
                  os.path.join(a.dir, "root"): "policy root"}
-        for program in ("frontend", "inspector", "spawner", "worker"):
+        for program in ("frontend", "inspector", "reader", "spawner", "worker"):
             path = os.path.realpath(os.path.join(build_dir(), f"postern-{program}"))
             names[path] = f"{program}'s program"
         got = descriptors(family.pids[name], names)

@@ -150,8 +150,8 @@ def test_programs_of_another_build():
     with Prepared() as a:
         mixed = os.path.join(a.dir, "mixed")
         os.mkdir(mixed)
-        for name, folder in (("worker", BUILD + "-testops"), ("frontend", BUILD),
-                             ("inspector", BUILD), ("spawner", BUILD)):
+        for name, folder in (("worker", BUILD + "-testops"), ("reader", BUILD + "-testops"),
+                             ("frontend", BUILD), ("inspector", BUILD), ("spawner", BUILD)):
             shutil.copy(os.path.join(folder, f"postern-{name}"), mixed)
         os.chmod(a.dir, 0o755)
         err = os.path.join(a.dir, "err")
@@ -181,12 +181,11 @@ def test_version_and_help():
 def test_verbose():
     """With -v each start is told, without it nothing at all."""
     with Agent(args=["-v"]) as a:
-        lines = a.stderr().splitlines()
-        assert sorted(lines) == [
+        wait_until(lambda: sorted(a.stderr().splitlines()) == [
             "postern-worker: ready, policy safe", "postern: postern-frontend started",
-            "postern: postern-inspector started",
+            "postern: postern-inspector started", "postern: postern-reader started",
             *["postern: postern-spawner started"] * SPAWNS,
-            "postern: postern-worker started"], lines
+            "postern: postern-worker started"], a.stderr)
     with Agent() as a:
         assert a.stderr() == "", a.stderr()
 
@@ -194,7 +193,8 @@ def test_verbose():
 # ---- its programs, started by hand -------------------------------------------------------------
 
 BY_HAND = [(f"postern-{name}", args)
-           for name, options in (("worker", [["--profile", "safe"], ["--profile"]]),
+           for name, options in (("worker", [["--verbose"], ["--channel"]]),
+                                 ("reader", [["--profile", "safe"], ["--profile"]]),
                                  ("frontend", [["--listen"], ["--port"], ["--foo"]]),
                                  ("inspector", [["--foo"]]))
            for args in [[], ["--help"], *options]]

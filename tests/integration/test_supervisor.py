@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The supervisor with programs in the place of worker, frontend and inspector that do
-what the test tells them (fake_program.c).
+"""The supervisor with programs in the place of worker, reader, frontend and inspector that
+do what the test tells them (fake_program.c).
 """
 import functools
 import os
@@ -172,17 +172,18 @@ def test_descriptors_of_each_program():
         s.play(pass_fds=(extra, high))
         pids = s.running()
         want = {"worker": {**null, 2: s.stderr_path, 3: "socket", 4: s.audit,
-                           5: "/memfd:postern-state (deleted)", 6: "socket",
+                           5: "/memfd:postern-state (deleted)", 6: "socket"},
+                "reader": {**null, 2: s.stderr_path, 3: "socket",
                            7: "/memfd:postern-kept (deleted)"},
                 "frontend": {**null, 3: "socket", 4: "socket"},
                 "inspector": {**null, 3: "socket"}}
-        wait_until(lambda: sum("got" in event for _, _, event in s.log()) == 2, "sockets")
+        wait_until(lambda: sum("got" in event for _, _, event in s.log()) == 3, "sockets")
         for name, pid in pids.items():
             got = descriptors(pid)
             # The fake's own folder, and in the worker what it was handed.
             own = {n for n, target in got.items()
-                   if target == s.ctl or (name == "worker" and n > 7 and target == "socket")}
-            assert len(own) == (3 if name == "worker" else 1), (name, got)
+                   if target == s.ctl or (name == "worker" and n > 6 and target == "socket")}
+            assert len(own) == (4 if name == "worker" else 1), (name, got)
             got = {n: target for n, target in got.items() if n not in own}
             assert got == want[name], (name, got)
         s.stop()
@@ -196,10 +197,10 @@ def test_arguments_environment_and_signals():
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
 
     with Stage() as s:
-        s.play("--profile", "legacy", "-v", env={"NOTIFY_SOCKET": "@nobody"},
-               prepare=prepare)
-        arguments = {"worker": f"postern-worker --deny 0 --channel unix-listen:{s.path} "
-                               "--profile legacy --verbose",
+        s.play("--profile", "legacy", "--policy-root", s.dir, "-v",
+               env={"NOTIFY_SOCKET": "@nobody"}, prepare=prepare)
+        arguments = {"worker": f"postern-worker --channel unix-listen:{s.path} --verbose",
+                     "reader": f"postern-reader --deny 0 --profile legacy --policy-root {s.dir}",
                      "frontend": "postern-frontend --listen",
                      "inspector": "postern-inspector"}
         for name, pid in s.running().items():
@@ -219,7 +220,8 @@ def test_arguments_environment_and_signals():
 def test_identity():
     with Stage() as s:
         s.play()
-        uids = {"worker": os.geteuid(), "frontend": UIDS[0], "inspector": UIDS[1]}
+        uids = {"worker": os.geteuid(), "reader": os.geteuid(), "frontend": UIDS[0],
+                "inspector": UIDS[1]}
         for name, pid in s.running().items():
             st = status(pid)
             assert st["Uid"].split() == [str(uids[name])] * 4, (name, st["Uid"])
@@ -251,9 +253,10 @@ def test_nothing_is_opened_before_the_worker_is_ready():
     with Stage() as s:
         s.mode("worker", "mute")
         s.play()
-        s.pid("inspector")
-        wait_until(lambda: any(e == "got i" for _, _, e in s.log()), "inspector's socket")
-        assert not s.starts("frontend") and not os.path.exists(s.path)
+        s.pid("reader")
+        wait_until(lambda: any(e == "got p" for _, _, e in s.log()), "reader's socket")
+        assert not s.starts("frontend") and not s.starts("inspector")
+        assert not os.path.exists(s.path)
         s.do("worker", "ready")
         s.pid("frontend")
         wait_until(lambda: any(e == "got f" for _, _, e in s.log()), "frontend's socket")
@@ -271,7 +274,7 @@ def check_notify(address, env):
         manager.settimeout(PATIENCE)
         s.mode("worker", "mute")
         s.play(env={"NOTIFY_SOCKET": env})
-        s.pid("inspector")
+        s.pid("reader")
         manager.setblocking(False)
         try:
             raise AssertionError(f"too early: {manager.recv(100)}")
@@ -326,7 +329,7 @@ def check_killed(program):
                      if pid in second.values() and event.startswith("start")]
             assert order.index("worker") < order.index("frontend"), order
         else:
-            assert [len(s.starts(name)) for name in PROGRAMS if name != program] == [1, 1]
+            assert [len(s.starts(name)) for name in PROGRAMS if name != program] == [1] * 3
         s.wait_stderr(f"postern: {PROGRAMS[program]} ended by signal 9, restart in 0 ms\n")
         assert os.path.exists(s.path)
         wait_until(lambda: sorted(descriptors(s.process.pid).values()) == held,
@@ -347,6 +350,53 @@ def test_back_off():
                             s.stderr())
         assert delays == ["0", "0", "0", "100", "200", "400"], delays
         assert len(s.starts("worker")) == len(s.starts("frontend")) == 1
+        s.stop()
+
+
+def test_a_reader_that_is_done():
+    """None comes in its place, for that worker; the next one has one."""
+    with Stage() as s:
+        s.play()
+        first = s.running()
+        s.do("reader", "exit 0")
+        wait_until(lambda: not os.path.exists(f"/proc/{first['reader']}"), "its end")
+        os.kill(first["inspector"], signal.SIGKILL)
+        s.pid("inspector", 2)
+        assert len(s.starts("reader")) == 1
+        os.kill(first["worker"], signal.SIGKILL)
+        s.pid("reader", 2)
+        s.do("reader", "exit 65")
+        s.pid("reader", 3)
+        s.stop()
+
+
+def test_a_reader_that_is_done_as_its_worker_ends():
+    """One that is late to go is not taken for that of the next worker."""
+    with Stage() as s:
+        s.mode("reader", "stubborn")
+        s.play()
+        s.running()
+        for n in range(2, 5):
+            os.kill(s.pid("worker", n - 1), signal.SIGKILL)
+            s.pid("worker", n)
+            s.do("reader", "exit 0")  # the one that is left of the old worker
+            s.pid("reader", n)
+            wait_until(lambda n=n: sum(e == "got p" for _, _, e in s.log()) == n, "its socket")
+        s.stop()
+
+
+def test_a_worker_gets_its_reader_at_once():
+    """However long the last one waited for the next."""
+    with Stage() as s:
+        s.mode("reader", "exit 70")
+        s.play()
+        s.wait_stderr("postern-reader ended by status 70, restart in 6400 ms")
+        s.mode("reader", None)
+        n = len(s.starts("reader"))
+        begun = time.monotonic()
+        os.kill(s.pid("worker"), signal.SIGKILL)
+        s.pid("reader", n + 1)
+        assert time.monotonic() - begun < 5
         s.stop()
 
 
@@ -858,7 +908,7 @@ def cases(namespace):
     for signum in (signal.SIGTERM, signal.SIGINT):
         todo.append((f"clean stop on {signum.name}", lambda n=signum: check_stop(n)))
     for program, code, text in (
-            ("worker", 64, ""), ("worker", 69, ""),
+            ("worker", 64, ""), ("worker", 69, ""), ("reader", 64, ""), ("reader", 69, ""),
             ("frontend", 69, "postern: postern-frontend cannot work here: "
                              "its sandbox could not be entered\n"),
             ("inspector", 64, "postern: postern-inspector cannot work here: "

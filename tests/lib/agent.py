@@ -44,7 +44,7 @@ VARIANT = os.environ.get("POSTERN_VARIANT", "release")
 PATIENCE = 30.0 if VARIANT == "asan" else 15.0
 
 PROGRAMS = {"frontend": "postern-frontend", "worker": "postern-worker",
-            "inspector": "postern-inspector"}
+            "reader": "postern-reader", "inspector": "postern-inspector"}
 # What stands beside the supervisor, run or not.
 INSTALLED = {**PROGRAMS, "spawner": "postern-spawner"}
 
@@ -114,12 +114,6 @@ def children(pid):
         return found
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-def crew(worker):
-    """Children of the worker but the first, which reads the policy: the writer of the records,
-    then op children."""
-    return children(worker)[1:]
 
 
 @contextlib.contextmanager
@@ -469,8 +463,8 @@ class Agent:
         return self.process.pid
 
     def pids(self, program):
-        """Pids that run PROGRAM ("frontend", "worker", "inspector", "spawner"); an op child
-        counts as a worker, and comes after it."""
+        """Pids that run PROGRAM ("frontend", "worker", "reader", "inspector", "spawner"); an
+        op child counts as a worker, and comes after it."""
         name = INSTALLED[program][:15]
         return [p for p in descendants(self.pid) if comm(p) == name]
 

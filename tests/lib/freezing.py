@@ -454,7 +454,7 @@ class Agent(agent.Agent):
 
 PROGRAMS = {"postern": "supervisor", "postern-worker": "worker",
             "postern-fronten": "frontend", "postern-inspect": "inspector",
-            "postern-spawner": "spawner"}
+            "postern-spawner": "spawner", "postern-reader": "reader"}
 ADMIN_ALONE = 1 << guard.CAP_SYS_ADMIN
 
 

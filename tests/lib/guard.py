@@ -209,6 +209,11 @@ def _give_up(caps):
     call("capset", head, sets)  # the ambient set goes along
 
 
+def give_up_all():
+    """As harmless's THEN: what is started has no capability, whoever starts it."""
+    _give_up(range(64))
+
+
 # ---- what a test starts --------------------------------------------------------------------
 
 def harmless(then=None, admin=False):

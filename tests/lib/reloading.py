@@ -16,7 +16,7 @@ import os
 import subprocess
 
 import guard
-from agent import PATIENCE, children
+from agent import PATIENCE
 
 # What a reload leaves, however it ended.
 ENDS = ("reload", "policy-refused")
@@ -24,7 +24,7 @@ ENDS = ("reload", "policy-refused")
 
 def reader(a):
     """The process that reads the policy files."""
-    return children(a.child("worker"))[0]
+    return a.child("reader")
 
 
 def posternctl(a, *args):

@@ -41,7 +41,7 @@ static inline int trail_open(struct trail *t, const char *policy)
 		return -1;
 	t->out = pair[1];
 	w->frontend.source.fd = w->inspector.source.fd = -1;
-	w->spawner.source.fd = w->launch.fd = -1;
+	w->spawner.source.fd = w->reader.source.fd = w->launch.fd = -1;
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	w->state = calloc(1, sizeof(*w->state));
 	w->freeze.record = &w->state->freeze;

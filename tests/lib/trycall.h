@@ -46,12 +46,12 @@ struct try_call {
 #define TRY_M    SC_ROLE(SANDBOX_MOUNTS)
 #define TRY_Z    SC_ROLE(SANDBOX_FREEZER)
 #define TRY_T    SC_ROLE(SANDBOX_THAWER)
-#define TRY_C    (SC_ROLE(SANDBOX_CHILD) | TRY_S | TRY_P | TRY_M | TRY_Z | TRY_T)
-#define TRY_ALL  (TRY_F | TRY_I | TRY_W | TRY_C)
+#define TRY_C    (SC_ROLE(SANDBOX_CHILD) | TRY_S | TRY_M | TRY_Z | TRY_T)
+#define TRY_ALL  (TRY_F | TRY_I | TRY_W | TRY_P | TRY_C)
 #define TRY_NONE 0
 
 /* The sanitizers' report reads files. */
-#define TRY_REPORT (SANDBOX_SANITIZED ? TRY_W | TRY_C : TRY_NONE)
+#define TRY_REPORT (SANDBOX_SANITIZED ? TRY_W | TRY_P | TRY_C : TRY_NONE)
 
 #ifdef __x86_64__
 #define TRY_X32_GETPID (0x40000000 | SCMP_SYS(getpid))
@@ -184,8 +184,8 @@ static const struct try_call try_calls[] = {
 
 static const char *const try_roles[SANDBOX_ROLE_COUNT] = {
 	[SANDBOX_FRONTEND] = "frontend", [SANDBOX_INSPECTOR] = "inspector",
-	[SANDBOX_WORKER] = "worker",     [SANDBOX_CHILD] = "child",
-	[SANDBOX_POLICY] = "policy",     [SANDBOX_SMART] = "smart",
+	[SANDBOX_WORKER] = "worker",     [SANDBOX_POLICY] = "policy",
+	[SANDBOX_CHILD] = "child",       [SANDBOX_SMART] = "smart",
 	[SANDBOX_MOUNTS] = "mounts",     [SANDBOX_FREEZER] = "freezer",
 	[SANDBOX_THAWER] = "thawer",
 };
@@ -204,7 +204,8 @@ static inline int try_enter(enum sandbox_role role, const char **step)
 			return -1;
 		return sandbox_enter(bare | more, step);
 	}
-	if (role <= SANDBOX_INSPECTOR && identity_drop(&nobody, step) < 0)
+	if (role != SANDBOX_WORKER &&
+	    identity_drop(role == SANDBOX_POLICY ? NULL : &nobody, step) < 0)
 		return -1;
 	return sandbox_enter(SC_ROLE(role), step);
 }

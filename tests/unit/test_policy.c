@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "policy/locked.h"
 #include "tests/lib/policy.h"
 
 #define NONE                "[policy]\nbase = none\n"

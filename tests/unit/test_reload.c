@@ -2,8 +2,8 @@
  * tests/unit/test_reload.c - another policy in the place of the one in force
  *
  * Runs in:   a test, with a clock of its own
- * Input:     images as the child that reads the files would send them; requests as frames
- * May touch: socket pairs in the place of that child, of the writer and of the frontend;
+ * Input:     images as the reader would send them; requests as frames
+ * May touch: socket pairs in the place of the reader, of the writer and of the frontend;
  *            the descriptor at which the worker listens for posternctl
  * Must not:  start a process: what is asked for is held by hand
  */
@@ -21,6 +21,7 @@
 #include "ipc/launch.h"
 #include "ipc/memfd.h"
 #include "ipc/note.h"
+#include "policy/locked.h"
 #include "tests/lib/fds.h"
 #include "tests/lib/simclock.h"
 #include "tests/lib/trail.h"
@@ -61,13 +62,14 @@ struct fixture {
 	struct op_child child; /* an open file */
 };
 
-/* ---- in the place of the child that reads the files ---- */
+/* ---- in the place of the reader ---- */
 
 static struct {
 	int theirs; /* its end of the socket */
+	uint32_t question;
 	unsigned int kept;
-	const char *first;
-} reader;
+	bool was_last; /* what was kept, it was told */
+} reader = {.theirs = -1};
 
 static int image_fd(const char *text)
 {
@@ -78,52 +80,53 @@ static int image_fd(const char *text)
 	return memfd_of("image", image.p, image.len);
 }
 
-int reader_start(struct worker *w, const struct policy_from *from, source_fn *frames)
+static void hear(struct fixture *f)
 {
-	int pair[2];
+	struct frame frame;
 
-	(void)from;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -1;
-	reader.theirs = pair[1];
-	reader.kept = 0;
-	if (loop_add(&w->loop, &w->reader.source, pair[0], EPOLLIN, frames) < 0)
-		return -1;
-	return image_fd(reader.first);
-}
-
-int reader_ask(struct worker *w)
-{
-	const struct frame f = {.type = FRAME_READ, .request = ++w->reader.asked};
-
-	if (w->reader.source.fd < 0)
-		return -1;
-	return frame_send(w->reader.source.fd, &f) == FRAME_OK ? 0 : -1;
-}
-
-void reader_keep(struct worker *w)
-{
-	(void)w;
-	reader.kept++;
-}
-
-void reader_end(struct worker *w)
-{
-	int fd = w->reader.source.fd;
-
-	loop_remove(&w->loop, &w->reader.source);
-	close_p(&fd);
+	while (frame_recv(reader.theirs, f->buf, &frame) == FRAME_OK) {
+		if (frame.type == FRAME_KEEP) {
+			reader.kept++;
+			reader.was_last = frame.body[0];
+		} else if (frame.type == FRAME_READ) {
+			reader.question = frame.request;
+		} else {
+			assert_true(hello_fits(&frame));
+		}
+	}
 }
 
 /* Number of the question that it has been asked; 0: there is none. */
 static uint32_t asked(struct fixture *f)
 {
-	struct frame frame;
+	uint32_t question;
 
-	if (frame_recv(reader.theirs, f->buf, &frame) != FRAME_OK)
-		return 0;
-	assert_int_equal(frame.type, FRAME_READ);
-	return frame.request;
+	hear(f);
+	question = reader.question;
+	reader.question = 0;
+	return question;
+}
+
+/* How often it was told to keep what it read. */
+static unsigned int kept(struct fixture *f)
+{
+	hear(f);
+	return reader.kept;
+}
+
+/* It comes, as the supervisor would send it. */
+static int begin(struct worker *w)
+{
+	uint8_t body[HELLO_LEN];
+	struct frame hello = hello_frame(body);
+	int pair[2];
+
+	close_p(&reader.theirs);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	reader.theirs = pair[1];
+	return frame_send(reader.theirs, &hello) == FRAME_OK ? reload_reader(w, pair[0])
+							     : -1;
 }
 
 static void run(void *arg)
@@ -138,7 +141,7 @@ static void run(void *arg)
 	}
 }
 
-static void answer_fd(struct fixture *f, uint32_t question, int fd, const char *lines)
+static void send_image(uint32_t question, int fd, const char *lines)
 {
 	assert_int_equal(frame_send(reader.theirs,
 				    &(struct frame){
@@ -151,6 +154,11 @@ static void answer_fd(struct fixture *f, uint32_t question, int fd, const char *
 				    }),
 			 FRAME_OK);
 	close(fd);
+}
+
+static void answer_fd(struct fixture *f, uint32_t question, int fd, const char *lines)
+{
+	send_image(question, fd, lines);
 	run(f);
 }
 
@@ -188,7 +196,6 @@ static int listen_for_posternctl(void)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	const struct policy_from from = {0};
 	int pair[2];
 
 	if (!f || listen_for_posternctl() < 0 || trail_open(&f->trail, a_text) < 0)
@@ -198,17 +205,20 @@ static int setup(void **state)
 	f->wire = wbuf_growing(64 * 1024);
 	f->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	f->w->control.fd = LAUNCH_FD_CONTROL;
-	f->w->reader.kept_fd = -1;
 	generation_drop(&f->w->gen);
-	reader.first = a_text;
+	reader.kept = 0;
 	if (!f->arena.p ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
-	    reload_first(f->w, &from) < 0 || control_init(f->w) < 0)
+	    begin(f->w) < 0)
+		return -1;
+	/* It has answered before it is asked: the loop runs until then. */
+	send_image(1, image_fd(a_text), "");
+	if (reload_first(f->w) < 0 || control_init(f->w) < 0 || asked(f) != 1)
 		return -1;
 	f->w->frontend.source.fd = pair[0];
 	f->frontend = pair[1];
 	f->w->held = policy_needs(f->w, &f->w->gen->policy);
-	return reader.kept == 1 ? 0 : -1;
+	return kept(f) == 1 ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -218,7 +228,7 @@ static int teardown(void **state)
 
 	for (size_t i = 0; i < CONTROL_MAX; i++)
 		peer_close(&f->w->controls[i].peer);
-	reader_end(f->w);
+	peer_close(&f->w->reader);
 	timer_done(&f->w->loop, &f->w->reload.late);
 	close_p(&f->w->frontend.source.fd);
 	close_p(&f->frontend);
@@ -352,7 +362,7 @@ static void done(void **state)
 	assert_string_not_equal(f->w->gen->digest, digest);
 	assert_digest(recorded(f, "reload", "\"POSTERN_RESULT\": \"ok\""), f->w->gen);
 	nothing_recorded(f);
-	assert_int_equal(reader.kept, 2);
+	assert_int_equal(kept(f), 2);
 	assert_int_equal(f->w->gen->users, 1);
 	/* The frontend has the same bytes under the same number. */
 	assert_int_equal(frame_recv(f->frontend, f->buf, &frame), FRAME_OK);
@@ -383,7 +393,7 @@ static void unchanged(void **state)
 	}
 	assert_ptr_equal(f->w->gen, first);
 	assert_int_equal(first->number, 1);
-	assert_int_equal(reader.kept, 1);
+	assert_int_equal(kept(f), 1);
 	assert_int_equal(fds_open(), fds);
 	/* Nobody had to be told. */
 	assert_int_equal(recv(f->frontend, f->buf, 1, MSG_DONTWAIT), -1);
@@ -400,7 +410,7 @@ static void assert_refused(struct fixture *f, const struct generation *first,
 	assert_int_equal(first->users, 1);
 	assert_int_equal(f->w->reload.outcome, outcome);
 	assert_int_equal(f->w->reload.state, RELOADS_NOT);
-	assert_int_equal(reader.kept, 1);
+	assert_int_equal(kept(f), 1);
 	assert_int_equal(recv(f->frontend, f->buf, 1, MSG_DONTWAIT), -1);
 }
 
@@ -487,7 +497,7 @@ static void too_late(void **state)
 	nothing_recorded(f);
 }
 
-/* One that dies costs one reload one record, and each that follows. */
+/* What one that died was asked, the next is asked. */
 static void reader_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -496,13 +506,37 @@ static void reader_gone(void **state)
 	assert_int_not_equal(asked(f), 0);
 	close_p(&reader.theirs);
 	run(f);
-	assert_refused(f, f->w->gen, RELOAD_FAILED, "who reads the files is gone");
+	assert_int_equal(f->w->reader.source.fd, -1);
+	nothing_recorded(f);
+	assert_int_equal(begin(f->w), 0);
+	recorded(f, "child-restart", "\"POSTERN_PROCESS\": \"reader\"");
+	run(f);
+	answer(f, b_text);
+	recorded(f, "reload", "\"ok\"");
+	assert_int_equal(kept(f), 2);
+	assert_false(reader.was_last);
+	/* At rest none is asked. */
+	assert_int_equal(begin(f->w), 0);
+	recorded(f, "child-restart", "\"POSTERN_PROCESS\": \"reader\"");
+	run(f);
+	assert_int_equal(asked(f), 0);
 	pass(f, 60 * SECOND);
 	nothing_recorded(f);
+}
+
+/* One whose place nobody takes costs each reload its time, and one record. */
+static void nobody_reads(void **state)
+{
+	struct fixture *f = *state;
+
+	close_p(&reader.theirs);
+	run(f);
 	for (int i = 0; i < 3; i++) {
 		reload_ask(f->w);
-		assert_refused(f, f->w->gen, RELOAD_FAILED,
-			       "who reads the files is gone");
+		pass(f, POLICY_READ_MS - 1);
+		nothing_recorded(f);
+		pass(f, 1);
+		assert_refused(f, f->w->gen, RELOAD_FAILED, "within 10 s");
 	}
 	pass(f, 60 * SECOND);
 	nothing_recorded(f);
@@ -511,14 +545,22 @@ static void reader_gone(void **state)
 static void reader_breaks_the_rules(void **state)
 {
 	struct fixture *f = *state;
+	const struct frame wrong[] = {{.type = FRAME_IMAGE}, {.type = FRAME_READ}};
 
-	reload_ask(f->w);
-	assert_int_not_equal(asked(f), 0);
-	assert_int_equal(frame_send(reader.theirs, &(struct frame){.type = FRAME_IMAGE}),
-			 FRAME_OK);
-	run(f);
-	assert_refused(f, f->w->gen, RELOAD_FAILED, "who reads the files is gone");
-	assert_int_equal(f->w->reader.source.fd, -1);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		reload_ask(f->w);
+		assert_int_not_equal(asked(f), 0);
+		assert_int_equal(frame_send(reader.theirs, &wrong[i]), FRAME_OK);
+		run(f);
+		recorded(f, "child-violation", "illegal message");
+		assert_int_equal(f->w->reader.source.fd, -1);
+		assert_int_equal(begin(f->w), 0);
+		recorded(f, "child-restart", "reader");
+		run(f);
+		answer(f, a_text);
+		recorded(f, "reload", "\"unchanged\"");
+	}
+	assert_int_equal(kept(f), 1);
 }
 
 /* What nobody asked for is not taken. */
@@ -532,7 +574,7 @@ static void unasked(void **state)
 	assert_int_equal(f->w->gen->number, 1);
 	reload(f, b_text);
 	recorded(f, "reload", "\"ok\"");
-	answer_fd(f, f->w->reader.asked, image_fd(a_text), "");
+	answer_fd(f, f->w->reload.asked, image_fd(a_text), "");
 	nothing_recorded(f);
 	assert_int_equal(f->w->gen->number, 2);
 }
@@ -588,7 +630,10 @@ static void asks_in_between(void **state)
 	assert_int_not_equal(asked(f), 0);
 	close_p(&reader.theirs);
 	client_asks(f, &early, CONTROL_RELOAD);
+	pass(f, POLICY_READ_MS);
 	assert_told(f, &late, RELOAD_FAILED);
+	assert_told_nothing(f, &early);
+	pass(f, POLICY_READ_MS);
 	assert_told(f, &early, RELOAD_FAILED);
 	close(early.fd);
 	close(late.fd);
@@ -608,6 +653,9 @@ static void locked(void **state)
 	recorded(f, "policy-refused", "lock = yes");
 	assert_told(f, &early, RELOAD_DONE);
 	assert_told(f, &late, RELOAD_LOCKED);
+	/* What it read is in force, and that was all. */
+	assert_int_equal(kept(f), 2);
+	assert_true(reader.was_last);
 	assert_int_equal(f->w->reader.source.fd, -1);
 	client_asks(f, &early, CONTROL_RELOAD);
 	assert_told(f, &early, RELOAD_LOCKED);
@@ -1223,6 +1271,7 @@ int main(void)
 		WITH(no_policy),
 		WITH(too_late),
 		WITH(reader_gone),
+		WITH(nobody_reads),
 		WITH(reader_breaks_the_rules),
 		WITH(unasked),
 		WITH(again),

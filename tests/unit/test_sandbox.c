@@ -163,7 +163,7 @@ static void drop(void)
 	const char *step;
 
 	check(identity_drop(&id, &step) == 0);
-	check(identity_dropped());
+	check(identity_dropped(false));
 }
 
 static void litter_and_drop(void)
@@ -209,6 +209,31 @@ static void test_drop_leaves_nothing_of_root(void **state)
 	let_go(&h);
 }
 
+static void drop_all_but_ids(void)
+{
+	const char *step;
+
+	litter_root();
+	check(identity_drop(NULL, &step) == 0);
+	check(identity_dropped(true) && !identity_dropped(false));
+}
+
+static void test_drop_leaves_roots_ids_alone(void **state)
+{
+	struct held h;
+
+	(void)state;
+	need_root();
+	h = hold_after(drop_all_but_ids);
+	assert_string_equal(proc_value(&h, "status", "Uid:"), "0\t0\t0\t0");
+	assert_string_equal(proc_value(&h, "status", "Gid:"), "0\t0\t0\t0");
+	assert_string_equal(proc_value(&h, "status", "Groups:"), "");
+	assert_string_equal(proc_value(&h, "status", "NoNewPrivs:"), "1");
+	assert_int_equal(cap_set(&h, "CapBnd:"), 0);
+	assert_no_caps_in_use(&h);
+	let_go(&h);
+}
+
 /* An ordinary user, whoever runs the test. */
 static void become_user(void)
 {
@@ -241,7 +266,7 @@ static void user_with_caps(void)
 {
 	check(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0);
 	become_user();
-	check(!identity_dropped());
+	check(!identity_dropped(false));
 }
 
 static void drop_user_with_caps(void)
@@ -346,7 +371,7 @@ static void keep_as_user(void)
 {
 	become_user();
 	check(sandbox_keep_caps(CAP(SYS_ADMIN)) == 0);
-	check(identity_dropped());
+	check(identity_dropped(false));
 }
 
 static void test_user_keeps_none(void **state)
@@ -403,12 +428,14 @@ static void refuse_caps(const void *role)
 
 static void test_confined_programs_must_be_dropped(void **state)
 {
+	static const enum sandbox_role roles[] = {SANDBOX_FRONTEND, SANDBOX_INSPECTOR,
+						  SANDBOX_POLICY};
+
 	(void)state;
 	need_root();
-	for (enum sandbox_role role = SANDBOX_FRONTEND; role <= SANDBOX_INSPECTOR;
-	     role++) {
-		assert_int_equal(in_child(refuse_identity, &role), 0);
-		assert_int_equal(in_child(refuse_caps, &role), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+		assert_int_equal(in_child(refuse_identity, &roles[i]), 0);
+		assert_int_equal(in_child(refuse_caps, &roles[i]), 0);
 	}
 }
 
@@ -685,8 +712,9 @@ static void test_tables_stay_small(void **state)
 {
 	/* By role: frontend, inspector, worker, child; then what each adds to a child. */
 	static const size_t most[SANDBOX_ROLE_COUNT] = {
-		28, 40, 64, 28, 7, 4, 7, 16, 5, 7, 10, 1, 10, 5, 2, 20, 8, 4, 2};
-	const uint32_t confined = SC_ROLE(SANDBOX_FRONTEND) | SC_ROLE(SANDBOX_INSPECTOR);
+		28, 40, 64, 28, 28, 4, 7, 16, 5, 7, 10, 1, 10, 5, 2, 20, 8, 4, 2};
+	const uint32_t confined = SC_ROLE(SANDBOX_FRONTEND) | SC_ROLE(SANDBOX_INSPECTOR) |
+				  SC_ROLE(SANDBOX_POLICY);
 
 	(void)state;
 	for (size_t role = 0; role < SANDBOX_ROLE_COUNT; role++)
@@ -768,6 +796,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_drop_limits_processes),
 		cmocka_unit_test(test_drop_leaves_nothing_of_root),
+		cmocka_unit_test(test_drop_leaves_roots_ids_alone),
 		cmocka_unit_test(test_drop_without_root_keeps_ids),
 		cmocka_unit_test(test_drop_without_root_drops_caps),
 		cmocka_unit_test(test_drop_refuses_roots_ids),

@@ -11,7 +11,8 @@ import shutil
 import image
 
 SOURCES = ["Makefile", "completion", "ctl", "examples", "frontend", "inspector", "ipc", "json",
-           "man", "mounts", "policy", "sandbox", "spawner", "supervisor", "systemd", "worker"]
+           "man", "mounts", "policy", "reader", "sandbox", "spawner", "supervisor", "systemd",
+           "worker"]
 
 # file, what stands there, what stands there instead
 WRONG = [

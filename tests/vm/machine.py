@@ -474,29 +474,28 @@ class Guest:
         listed = self.shell(
             f"cd /proc; for p in $(cat /sys/fs/cgroup/system.slice/{self.agent.unit}"
             "/cgroup.procs 2>/dev/null); do "
-            "echo $p $(grep -sE '^(Name|PPid|CapEff|Seccomp_filters)' $p/status); done; true")
+            "echo $p $(grep -sE '^(Name|PPid|CapEff)' $p/status); done; true")
         rows = {}
         for line in listed.splitlines():
-            pid, _, name, _, parent, _, caps, _, filters = (line.split() + [""] * 9)[:9]
+            pid, _, name, _, parent, _, caps = (line.split() + [""] * 7)[:7]
             if name:
-                rows[int(pid)] = (name.removeprefix("postern-")[:8], int(parent or 0), caps,
-                                  filters)
+                rows[int(pid)] = (name.removeprefix("postern-")[:8], int(parent or 0), caps)
         parts = {}
         for pid, row in rows.items():
-            parts[self._part(row, rows.get(row[1], ("", 0, "", "")))] = pid
+            parts[self._part(row, rows.get(row[1], ("", 0, "")))] = pid
         return parts
 
     @staticmethod
     def _part(row, parent):
-        name, _, caps, filters = row
+        name, _, caps = row
         forked = parent[0] == name
         if name == "worker" and int(caps or "0", 16) == CAP_SYS_ADMIN:
             # The thawer may have outlived its worker.
             return "helper" if forked and parent[2] == caps else "thawer"
         if forked and name == "worker":
-            # Sealed before the worker, whose filter it has not.
-            return "policy reader" if filters == "1" else "audit writer"
-        return {"fronten": "frontend", "inspect": "inspector"}.get(name[:7], name) \
+            return "audit writer"
+        return {"fronten": "frontend", "inspect": "inspector",
+                "reader": "policy reader"}.get(name[:7], name) \
             if name not in ("postern", "qemu-ga") else "supervisor"
 
     def all_processes(self, timeout=20, frozen=False):
