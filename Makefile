@@ -164,7 +164,8 @@ build/$(1)/$(2): $(patsubst %.c,build/$(1)/%.o,$(call sources,$(DIR_$(2)))) $(CO
 endef
 
 define TEST
-build/$(1)/$(2): build/$(1)/$(2).o $(ARCHIVES:%=build/$(1)/lib%.a)
+build/$(1)/$(2): build/$(1)/$(2).o $(if $(filter $(UNIT),$(2)),build/$(1)/tests/lib/only.o) \
+		$(ARCHIVES:%=build/$(1)/lib%.a)
 	@$$(if $$(V),:,echo '  LINK $$@')
 	$$(Q)$$(LINK_$(1)-tree) -o $$@ $$(filter %.o,$$^) \
 		-Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS_tests) $(LIBS_$(notdir $(2))) \

@@ -21,7 +21,8 @@ static int get_more(struct inspector *in, struct rbuf *r)
 	in->more = (struct msg_question){0};
 	if (r->bad)
 		return -1;
-	if (rbuf_left(r) && schema_get(r, &schema_shape, &in->arena, &in->shape) < 0)
+	if (rbuf_left(r) && (schema_get(r, &schema_shape, &in->arena, &in->shape) < 0 ||
+			     !shape_is_whole(&in->shape)))
 		return -1;
 	if (rbuf_left(r) && schema_get(r, &schema_question, &in->arena, &in->more) < 0)
 		return -1;

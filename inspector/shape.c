@@ -40,6 +40,22 @@ bool shape_shows(const struct inspector *in, const char *name, size_t len)
 	       !matches_one(in->shape.exclude.v, in->shape.exclude.n, name, len);
 }
 
+/* An empty one, which ends a rule's list, is one. */
+static bool are_patterns(const struct v_list *list)
+{
+	const struct v_str *v = list->v;
+
+	for (uint32_t i = 0; i < list->n; i++)
+		if (pattern_check(v[i].p, v[i].len))
+			return false;
+	return true;
+}
+
+bool shape_is_whole(const struct msg_shape *shape)
+{
+	return are_patterns(&shape->only) && are_patterns(&shape->exclude);
+}
+
 /* Where the values of each kind say whether they are there. */
 static const size_t set_at[K_COUNT] = {
 #define SET_AT(kind, type) offsetof(struct type, set),

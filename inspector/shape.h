@@ -15,6 +15,9 @@
  */
 bool shape_shows(const struct inspector *in, const char *name, size_t len);
 
+/* Is every pattern of it one? Else it means nothing, and nothing may be matched by it. */
+bool shape_is_whole(const struct msg_shape *shape);
+
 /* Take the hidden fields out of MSG, a result of schema S. */
 void shape_hide(const struct inspector *in, const struct schema *s, void *msg);
 

@@ -8,7 +8,7 @@
  * Must not:  find a peer that ends the worker, an answer that is given twice, a frame of
  *            the worker that its peer could not read
  *
- * run: floor 1680
+ * run: floor 1683
  *
  * A whole worker but for its children: in the place of worker/fork.c each of them is a
  * socket, for which the fuzzer speaks as it does for frontend, inspector and spawner.

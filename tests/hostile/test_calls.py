@@ -44,7 +44,7 @@ PROGRAMS = [
 LINE = re.compile(r"(\w+)\((.*)\)\s+= (\S+)")
 FORKS = {"clone", "clone3", "fork", "vfork"}
 SEALED = {"postern-frontend": ("frontend",), "postern-inspector": ("inspector",),
-          "postern-worker": ("worker",)}
+          "postern-worker": ("worker",), "postern-reader": ("policy",)}
 
 
 # ---- what was called -------------------------------------------------------------------

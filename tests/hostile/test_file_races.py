@@ -20,10 +20,12 @@ import json
 import os
 import shutil
 import tempfile
+import time
 
+import guard
 import scratch
 import tap
-from agent import Agent
+from agent import PATIENCE, Agent, children, status, stopped
 from races import Flip, Watch, tree, write
 
 # All tests together try this often where it counts; elsewhere the ways are just gone.
@@ -90,13 +92,28 @@ class Opener:
         finally:
             shutil.rmtree(self.root)
 
-    def _ask(self, requests):
+    def send(self, requests):
         self.client.send(b"".join(json.dumps({"execute": f"guest-file-{name}",
                                               "arguments": arguments}).encode() + b"\n"
                                   for name, arguments in requests))
-        return [json.loads(line) for line in self.client.recv_replies(len(requests))]
 
-    def _use(self, handles):
+    def replies(self, count):
+        return [json.loads(line) for line in self.client.recv_replies(count)]
+
+    def _ask(self, requests):
+        self.send(requests)
+        return self.replies(len(requests))
+
+    def forget(self, path):
+        """Of an open that was sent: as if it had not been, nor made a file at PATH."""
+        reply = self.replies(1)[0]
+        if "return" in reply:
+            self._ask([("close", {"handle": reply["return"]})])
+        with contextlib.suppress(FileNotFoundError):
+            if not os.path.getsize(path):
+                os.unlink(path)
+
+    def use(self, handles):
         """Read where that can be, write where that can be, close. Writing keeps content
         what it was, so that whoever reads it next can tell inside from outside."""
         requests = []
@@ -129,7 +146,7 @@ class Opener:
                 else:
                     self.missed += 1
             if handles:
-                self._use(handles)
+                self.use(handles)
 
 
 def race(share, links, tries, *steps, watch=()):
@@ -232,6 +249,73 @@ def test_a_directory_that_leaves_while_the_path_goes_up_from_it():
         race(8, "yes", both([f"{path}/f"], ALL) + both([f"{path}/new"], CHANGE),
              ("rename", f"{IN}/d", f"{OUT}/d"), ("unlink", f"{IN}/new"),
              ("rename", f"{OUT}/d", f"{IN}/d"))
+
+
+# ---- while the worker decides -------------------------------------------------------
+
+def waits_for_the_word(child):
+    """Has CHILD looked, and goes on only when it is told to? False: it went on, or is gone."""
+    seen = 0
+    while seen < 5:
+        try:
+            held = status(child)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        if guard.filters(held) > 2:  # the worker's and a child's; that of an open file
+            return False
+        seen = seen + 1 if held["State"][0] == "S" and guard.filters(held) == 2 else 0
+        time.sleep(0.005)
+    return True
+
+
+@contextlib.contextmanager
+def undecided(o, path, mode):
+    """An open of PATH that was looked at and not decided on; the worker stands still."""
+    worker = o.agent.child("worker")
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        before = set(children(worker))
+        o.send([("open", {"path": path, "mode": mode})])
+        child = set()
+        while not child and time.monotonic() < end:  # it does not last
+            child = set(children(worker)) - before
+        with stopped(worker):
+            if child and waits_for_the_word(child.pop()):
+                yield
+                return
+        o.forget(path)
+    raise AssertionError("the worker was always faster")
+
+
+def test_what_comes_to_stand_where_a_file_is_to_be_made():
+    with place(), Opener("yes") as o:
+        with undecided(o, f"{IN}/new", "w"):
+            os.symlink(f"{OUT}/made", f"{IN}/new")
+        reply = o.replies(1)[0]
+        assert "File exists" in reply["error"]["desc"], reply
+        assert os.listdir(OUT) == ["f"]
+
+
+def test_a_directory_that_leaves_before_a_file_is_made_in_it():
+    with place(), Opener("yes") as o:
+        os.mkdir(f"{IN}/d")
+        with undecided(o, f"{IN}/d/new", "w"):
+            os.rename(f"{IN}/d", f"{OUT}/d")
+        reply = o.replies(1)[0]
+        assert "Stale file handle" in reply["error"]["desc"], reply
+        assert os.listdir(f"{OUT}/d") == []
+
+
+def test_a_link_that_takes_the_place_of_what_was_decided_on():
+    with place(), Opener("yes") as o:
+        write(f"{IN}/f", INSIDE)
+        seen = Watch(SECRET_FILE)
+        with undecided(o, f"{IN}/f", "r+"):
+            os.rename(f"{IN}/f", f"{IN}/g")
+            os.symlink(SECRET_FILE, f"{IN}/f")
+        o.use([(o.replies(1)[0]["return"], "r+")])
+        assert not seen.seen()
+        seen.close()
 
 
 # ---- mounts -------------------------------------------------------------------------

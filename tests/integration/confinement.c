@@ -161,12 +161,9 @@ static int put_filter(struct wbuf *w, uint32_t roles)
 
 static int put_filters(struct wbuf *w)
 {
-	static const uint32_t others[] = {0,
-					  SC_ROLE(SANDBOX_POLICY),
-					  SC_ROLE(SANDBOX_FREEZER),
-					  SC_ROLE(SANDBOX_THAWER),
-					  SC_ROLE(SANDBOX_HANDLE),
-					  SC_ROLE(SANDBOX_AT_HOME)};
+	static const uint32_t others[] = {
+		0, SC_ROLE(SANDBOX_FREEZER), SC_ROLE(SANDBOX_THAWER),
+		SC_ROLE(SANDBOX_HANDLE), SC_ROLE(SANDBOX_AT_HOME)};
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		wbuf_text(w, i ? ",\n" : "\n");

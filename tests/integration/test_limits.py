@@ -16,7 +16,7 @@ import threading
 import time
 
 import tap
-from agent import PATIENCE, VARIANT, Agent, Client, descendants, wait_until
+from agent import PATIENCE, VARIANT, Agent, Client, descendants, stopped, wait_until
 
 MIB = 1 << 20
 IS_ROOT = os.geteuid() == 0
@@ -265,6 +265,17 @@ def test_bulk_is_given_back():
             c.sync()
             time.sleep(0.1)
             assert gauge.memfds < MIB, gauge.memfds
+
+
+def test_bulk_arguments_that_wait():
+    """Behind an operation: together they hold what one message may, and no more."""
+    with Agent(profile="legacy") as a, a.client() as c:
+        with stopped(a.child("worker")):
+            c.send(request(b"guest-get-host-name", b"") + bulk(40 * MIB) * 2, timeout=60)
+        name, first, second = c.recv_replies(3)
+    assert b"host-name" in name, name
+    assert error_of(first) == "handle '1' has not been found", first
+    assert error_of(second) == "there is no room for the data at present", second
 
 
 # ---- clients that do not read ---------------------------------------------------------------

@@ -15,6 +15,7 @@ import subprocess
 
 import guard
 import programs
+import scratch
 import tap
 from agent import (Agent, build_dir, children, comm, descendants, helper, status,
                    wait_until)
@@ -194,6 +195,26 @@ def test_op_child():
             assert descriptors(child, {}) == {
                 0: "/dev/null", 1: "/dev/null", 2: "/dev/null", 3: "seqpacket"}
         assert c.recv_replies(1) == [b'{"return": {}}']
+
+
+def test_landlock():
+    """Who has to make the call to be held back has made it, and was."""
+    if not IS_ROOT:
+        tap.skip("needs root: nobody else may trace the agent")
+    agent = Agent(start=False)
+    trace = os.path.join(agent.dir, "trace")
+    # -D: the supervisor stays our child, and strace is somebody else's.
+    agent.argv = [scratch.tool("strace"), "-D", "-f", "-qq", "-o", trace,
+                  "-e", "trace=landlock_restrict_self", *agent.argv]
+    agent.start()
+    with agent:
+        family = Family(agent)
+        if not agent.ctl_json("status")["landlock"]:
+            tap.skip("this kernel has no Landlock")
+        with open(trace, encoding="ascii", errors="replace") as f:
+            done = {int(m[1]) for m in re.finditer(r"^(\d+) .*= 0$", f.read(), re.M)}
+        for name in ("worker", "reader", "inspector", "frontend", "writer"):
+            assert family.pids[name] in done, (name, done, family.pids)
 
 
 def test_no_core_and_not_dumpable():

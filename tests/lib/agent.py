@@ -41,7 +41,7 @@ guard.enter()
 
 VARIANT = os.environ.get("POSTERN_VARIANT", "release")
 # Sanitizers and a loaded machine make things slower; nothing here measures speed.
-PATIENCE = 30.0 if VARIANT == "asan" else 15.0
+PATIENCE = float(os.environ.get("POSTERN_PATIENCE", 30 if VARIANT == "asan" else 15))
 
 PROGRAMS = {"frontend": "postern-frontend", "worker": "postern-worker",
             "reader": "postern-reader", "inspector": "postern-inspector"}

@@ -14,6 +14,8 @@
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <linux/nvme_ioctl.h>
+#include <linux/reboot.h>
+#include <linux/rtc.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -23,9 +25,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "ipc/util.h"
 #include "sandbox/filters_asan.h"
@@ -46,8 +50,18 @@ struct try_call {
 #define TRY_M    SC_ROLE(SANDBOX_MOUNTS)
 #define TRY_Z    SC_ROLE(SANDBOX_FREEZER)
 #define TRY_T    SC_ROLE(SANDBOX_THAWER)
-#define TRY_C    (SC_ROLE(SANDBOX_CHILD) | TRY_S | TRY_M | TRY_Z | TRY_T)
-#define TRY_ALL  (TRY_F | TRY_I | TRY_W | TRY_P | TRY_C)
+#define TRY_L    SC_ROLE(SANDBOX_LOOK)
+#define TRY_O    SC_ROLE(SANDBOX_OPEN)
+#define TRY_N    SC_ROLE(SANDBOX_MAKE)
+#define TRY_H    SC_ROLE(SANDBOX_HANDLE)
+#define TRY_K    SC_ROLE(SANDBOX_CLOCK)
+#define TRY_Y    SC_ROLE(SANDBOX_SYSFS)
+#define TRY_U    SC_ROLE(SANDBOX_HOME)
+#define TRY_A    SC_ROLE(SANDBOX_AT_HOME)
+#define TRY_G    SC_ROLE(SANDBOX_SIGNAL)
+#define TRY_B    SC_ROLE(SANDBOX_REBOOT)
+#define TRY_ALL  (SC_ROLE(SANDBOX_ROLE_COUNT) - 1)
+#define TRY_C    (TRY_ALL & ~(TRY_F | TRY_I | TRY_W | TRY_P))
 #define TRY_NONE 0
 
 /* The sanitizers' report reads files. */
@@ -67,26 +81,36 @@ static const struct try_call try_calls[] = {
 	/* files */
 	{"open",            SCMP_SYS(open),              TRY_REPORT, {0, O_RDONLY}},
 	{"open-write",      SCMP_SYS(open),              TRY_NONE,   {0, O_WRONLY}},
-	{"openat",          SCMP_SYS(openat),            TRY_I | TRY_P | TRY_M | TRY_REPORT,
+	{"openat",          SCMP_SYS(openat),            TRY_I | TRY_P | TRY_M | TRY_O | TRY_N | TRY_REPORT,
 	 {-1, 0, O_RDONLY}},
-	{"openat-write",    SCMP_SYS(openat),            TRY_NONE,   {-1, 0, O_WRONLY}},
-	{"openat-rdwr",     SCMP_SYS(openat),            TRY_NONE,   {-1, 0, O_RDWR}},
-	{"openat-create",   SCMP_SYS(openat),            TRY_NONE,
+	{"openat-path",     SCMP_SYS(openat),
+	 TRY_I | TRY_P | TRY_M | TRY_L | TRY_O | TRY_N | TRY_REPORT, {-1, 0, O_PATH}},
+	{"openat-write",    SCMP_SYS(openat),            TRY_N,      {-1, 0, O_WRONLY}},
+	{"openat-rdwr",     SCMP_SYS(openat),            TRY_N,      {-1, 0, O_RDWR}},
+	{"openat-create",   SCMP_SYS(openat),            TRY_N,
 	 {-1, 0, O_RDONLY | O_CREAT}},
-	{"openat-truncate", SCMP_SYS(openat),            TRY_NONE,
+	{"openat-truncate", SCMP_SYS(openat),            TRY_N,
 	 {-1, 0, O_RDONLY | O_TRUNC}},
-	{"openat-tmpfile",  SCMP_SYS(openat),            TRY_NONE,
+	{"openat-tmpfile",  SCMP_SYS(openat),            TRY_N,
 	 {-1, 0, O_RDWR | O_TMPFILE}},
-	{"openat2",         SCMP_SYS(openat2),           TRY_I | TRY_S | TRY_M, {-1}},
+	{"openat2",         SCMP_SYS(openat2),
+	 TRY_I | TRY_S | TRY_M | TRY_N | TRY_K | TRY_Y | TRY_U | TRY_A | TRY_G, {-1}},
 	{"open_by_handle",  SCMP_SYS(open_by_handle_at), TRY_NONE,   {-1}},
 	{"creat",           SCMP_SYS(creat),             TRY_NONE,   {0}},
-	{"unlinkat",        SCMP_SYS(unlinkat),          TRY_NONE,   {-1}},
-	{"renameat2",       SCMP_SYS(renameat2),         TRY_NONE,   {-1, 0, -1}},
+	{"unlinkat",        SCMP_SYS(unlinkat),          TRY_N | TRY_U | TRY_A, {-1}},
+	{"renameat2",       SCMP_SYS(renameat2),         TRY_U | TRY_A, {-1, 0, -1}},
+	{"renameat2-flags", SCMP_SYS(renameat2),         TRY_NONE,   {-1, 0, -1, 0, 2}},
+	{"mkdirat",         SCMP_SYS(mkdirat),           TRY_U | TRY_A, {-1, 0, 0700}},
+	{"mkdirat-open",    SCMP_SYS(mkdirat),           TRY_NONE,   {-1, 0, 0777}},
+	{"fchmod",          SCMP_SYS(fchmod),            TRY_N | TRY_U | TRY_A, {-1, 0600}},
+	{"fchmod-open",     SCMP_SYS(fchmod),            TRY_N,      {-1, 0644}},
+	{"fchown",          SCMP_SYS(fchown),            TRY_N,      {-1, -1, -1}},
 	{"fchmodat",        SCMP_SYS(fchmodat),          TRY_NONE,   {-1}},
 	{"newfstatat",      SCMP_SYS(newfstatat),        TRY_ALL,    {-1}},
-	{"readlinkat",      SCMP_SYS(readlinkat),        TRY_I | TRY_P | TRY_M, {-1}},
+	{"readlinkat",      SCMP_SYS(readlinkat),
+	 TRY_I | TRY_P | TRY_M | TRY_L | TRY_G, {-1}},
 	{"getdents64",      SCMP_SYS(getdents64),
-	 TRY_I | TRY_S | TRY_P | TRY_M, {-1}},
+	 TRY_I | TRY_S | TRY_P | TRY_M | TRY_Y, {-1}},
 	{"statx",           SCMP_SYS(statx),             TRY_ALL,    {-1}},
 	{"open_tree",       SCMP_SYS(open_tree),         TRY_M,      {-1}},
 	{"move_mount",      SCMP_SYS(move_mount),        TRY_NONE,   {-1, 0, -1}},
@@ -103,6 +127,8 @@ static const struct try_call try_calls[] = {
 	 {-1, NVME_IOCTL_ADMIN_CMD}},
 	{"ioctl-nvme-io",   SCMP_SYS(ioctl),             TRY_NONE,
 	 {-1, NVME_IOCTL_IO_CMD}},
+	{"ioctl-rtc",       SCMP_SYS(ioctl),             TRY_K,      {-1, RTC_SET_TIME}},
+	{"ioctl-rtc-wake",  SCMP_SYS(ioctl),             TRY_NONE,   {-1, RTC_WKALM_SET}},
 	{"ioctl-tcgets",    SCMP_SYS(ioctl),             TRY_ALL,    {-1, TCGETS}},
 
 	/* sockets */
@@ -132,6 +158,8 @@ static const struct try_call try_calls[] = {
 	 {PTRACE_PEEKDATA, TRY_NO_PID}},
 	{"vm-readv",        SCMP_SYS(process_vm_readv),  TRY_NONE,   {TRY_NO_PID}},
 	{"kill",            SCMP_SYS(kill),              TRY_NONE,   {TRY_NO_PID, 0}},
+	{"kill-other",      SCMP_SYS(kill),              TRY_NONE,   {TRY_NO_PID, SIGTERM}},
+	{"kill-init",       SCMP_SYS(kill),              TRY_NONE,   {1, 0}},
 	{"tgkill-kill",     SCMP_SYS(tgkill),            TRY_NONE,
 	 {TRY_NO_PID, TRY_NO_PID, SIGKILL}},
 	{"pidfd_open",      SCMP_SYS(pidfd_open),        TRY_NONE,   {-1}},
@@ -144,15 +172,26 @@ static const struct try_call try_calls[] = {
 
 	/* privilege */
 	{"setresuid",       SCMP_SYS(setresuid),         TRY_NONE,   {-1, -1, -1}},
-	{"capset",          SCMP_SYS(capset),            TRY_W,      {0}},
+	{"setgroups",       SCMP_SYS(setgroups),         TRY_U,      {-1}},
+	{"setfsuid",        SCMP_SYS(setfsuid),          TRY_U,      {-1}},
+	{"capset",          SCMP_SYS(capset),            TRY_W | TRY_O | TRY_U, {0}},
 	{"prctl-dumpable",  SCMP_SYS(prctl),             TRY_NONE,
 	 {PR_SET_DUMPABLE, -1}},
 	{"prctl-vma",       SCMP_SYS(prctl),             TRY_ALL,    {PR_SET_VMA, -1}},
-	{"seccomp-filter",  SCMP_SYS(seccomp),           TRY_W,
+	{"seccomp-filter",  SCMP_SYS(seccomp),           TRY_W | TRY_O | TRY_U,
 	 {SECCOMP_SET_MODE_FILTER}},
 	{"seccomp-notify",  SCMP_SYS(seccomp),           TRY_NONE,
 	 {SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER}},
 	{"mount",           SCMP_SYS(mount),             TRY_NONE,   {0}},
+	/* Not by these magic numbers, and at no time. */
+	{"reboot",          SCMP_SYS(reboot),            TRY_B,
+	 {0, 0, LINUX_REBOOT_CMD_RESTART}},
+	{"reboot-kexec",    SCMP_SYS(reboot),            TRY_NONE,
+	 {0, 0, LINUX_REBOOT_CMD_KEXEC}},
+	{"clock_settime",   SCMP_SYS(clock_settime),     TRY_K,      {CLOCK_REALTIME}},
+	{"clock-monotonic", SCMP_SYS(clock_settime),     TRY_NONE,   {CLOCK_MONOTONIC}},
+	{"setrlimit-size",  SCMP_SYS(setrlimit),         TRY_O,      {RLIMIT_FSIZE}},
+	{"setrlimit-core",  SCMP_SYS(setrlimit),         TRY_NONE,   {RLIMIT_CORE}},
 	{"bpf",             SCMP_SYS(bpf),               TRY_NONE,   {-1}},
 	{"io_uring_setup",  SCMP_SYS(io_uring_setup),    TRY_NONE,   {0}},
 	{"x32-getpid",      TRY_X32_GETPID,              TRY_NONE,   {0}},
@@ -174,8 +213,14 @@ static const struct try_call try_calls[] = {
 	{"read",            SCMP_SYS(read),              TRY_ALL,    {-1}},
 	{"write",           SCMP_SYS(write),             TRY_ALL,    {-1}},
 	{"pwrite64",        SCMP_SYS(pwrite64),          TRY_NONE,   {-1}},
-	{"memfd_create",    SCMP_SYS(memfd_create),      TRY_F | TRY_W | TRY_P, {0}},
-	{"fcntl-seal",      SCMP_SYS(fcntl),             TRY_F | TRY_W | TRY_P,
+	{"ftruncate",       SCMP_SYS(ftruncate),         TRY_H,      {-1}},
+	{"lseek",           SCMP_SYS(lseek),             TRY_F | TRY_I | TRY_W | TRY_O | TRY_H,
+	 {-1}},
+	{"fsync",           SCMP_SYS(fsync),             TRY_U | TRY_A, {-1}},
+	{"dup3",            SCMP_SYS(dup3),              TRY_W | TRY_O, {-1, -1}},
+	{"memfd_create",    SCMP_SYS(memfd_create),
+	 TRY_F | TRY_W | TRY_P | TRY_O | TRY_H | TRY_U, {0}},
+	{"fcntl-seal",      SCMP_SYS(fcntl),             TRY_F | TRY_W | TRY_P | TRY_H,
 	 {-1, F_ADD_SEALS}},
 	{"fcntl-setfl",     SCMP_SYS(fcntl),             TRY_W,      {-1, F_SETFL}},
 	{"fcntl-setown",    SCMP_SYS(fcntl),             TRY_NONE,   {-1, F_SETOWN}},
@@ -187,27 +232,55 @@ static const char *const try_roles[SANDBOX_ROLE_COUNT] = {
 	[SANDBOX_WORKER] = "worker",     [SANDBOX_POLICY] = "policy",
 	[SANDBOX_CHILD] = "child",       [SANDBOX_SMART] = "smart",
 	[SANDBOX_MOUNTS] = "mounts",     [SANDBOX_FREEZER] = "freezer",
-	[SANDBOX_THAWER] = "thawer",
+	[SANDBOX_THAWER] = "thawer",     [SANDBOX_LOOK] = "look",
+	[SANDBOX_OPEN] = "open",         [SANDBOX_MAKE] = "make",
+	[SANDBOX_HANDLE] = "handle",     [SANDBOX_CLOCK] = "clock",
+	[SANDBOX_SYSFS] = "sysfs",       [SANDBOX_HOME] = "home",
+	[SANDBOX_AT_HOME] = "at-home",   [SANDBOX_SIGNAL] = "signal",
+	[SANDBOX_REBOOT] = "reboot",
 };
+
+#define TRY_FILTERS_MAX 2
+
+/* The filters of what ROLE is in the agent as sets of roles, the first first; how many.
+ */
+static inline size_t try_filters(enum sandbox_role role,
+				 uint32_t filters[TRY_FILTERS_MAX])
+{
+	const uint32_t bare = SC_ROLE(SANDBOX_CHILD);
+	const uint32_t narrow = bare | (role > SANDBOX_CHILD ? SC_ROLE(role) : 0);
+
+	filters[0] = SC_ROLE(role);
+	if (role < SANDBOX_CHILD)
+		return 1;
+	/* A child narrows the filter of a worker that may need such a child. */
+	filters[0] = SC_ROLE(SANDBOX_WORKER) | narrow;
+	filters[1] = narrow;
+	return 2;
+}
+
+/* The identity of what ROLE is in the agent. 0, or -1 with errno. */
+static inline int try_drop(enum sandbox_role role, const char **step)
+{
+	const struct identity nobody = {.uid = 65534, .gid = 65534};
+
+	if (role <= SANDBOX_INSPECTOR)
+		return identity_drop(&nobody, step);
+	return role == SANDBOX_POLICY ? identity_drop(NULL, step) : 0;
+}
 
 /* Become what ROLE is in the agent. 0, or -1 with errno. */
 static inline int try_enter(enum sandbox_role role, const char **step)
 {
-	const struct identity nobody = {.uid = 65534, .gid = 65534};
+	uint32_t filters[TRY_FILTERS_MAX] = {0};
+	const size_t n = try_filters(role, filters);
 
-	const uint32_t bare = SC_ROLE(SANDBOX_CHILD);
-	const uint32_t more = role > SANDBOX_CHILD ? SC_ROLE(role) : 0;
-
-	/* A child narrows the filter of a worker that may need such a child. */
-	if (role >= SANDBOX_CHILD) {
-		if (sandbox_enter(SC_ROLE(SANDBOX_WORKER) | bare | more, step) < 0)
-			return -1;
-		return sandbox_enter(bare | more, step);
-	}
-	if (role != SANDBOX_WORKER &&
-	    identity_drop(role == SANDBOX_POLICY ? NULL : &nobody, step) < 0)
+	if (try_drop(role, step) < 0)
 		return -1;
-	return sandbox_enter(SC_ROLE(role), step);
+	for (size_t i = 0; i < n; i++)
+		if (sandbox_enter(filters[i], step) < 0)
+			return -1;
+	return 0;
 }
 
 static inline void try_syscall(const struct try_call *c)

@@ -401,6 +401,30 @@ static void test_arguments_that_do_not_decode(void **state)
 	}
 }
 
+static void test_patterns_that_are_none(void **state)
+{
+	static const char *const texts[] = {"/a*", "", "/a[", "a\\"};
+	struct fixture *f = *state;
+
+	use_tree(f, "debian12");
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(texts); i++) {
+		struct v_str v = v_str(texts[i / 2]);
+		const struct v_list list = {.v = &v, .n = 1, .set = true};
+		uint8_t buf[64];
+		struct wbuf question = wbuf_fixed(buf, sizeof(buf));
+		struct msg_shape shape = {0};
+		struct rbuf r;
+
+		*(i % 2 ? &shape.only : &shape.exclude) = list;
+		schema_put(&question, &schema_shape, &shape);
+		r = rbuf_of(question.p, question.len);
+		f->result.len = 0;
+		assert_int_equal(inspect_answer(&f->in, OP_get_osinfo, &r, &f->result,
+						&f->e) == ANSWER_VIOLATION,
+				 i / 2 >= 2);
+	}
+}
+
 static void test_result_beyond_the_limit_is_an_error(void **state)
 {
 	struct fixture *f = *state;
@@ -436,6 +460,7 @@ int main(void)
 		TEST(test_failure_of_the_system_is_an_error),
 		TEST(test_only_its_own_operations),
 		TEST(test_arguments_that_do_not_decode),
+		TEST(test_patterns_that_are_none),
 		TEST(test_result_beyond_the_limit_is_an_error),
 	};
 

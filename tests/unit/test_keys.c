@@ -849,6 +849,25 @@ static const char *value(const char *text, const char *key)
 	return line;
 }
 
+static void status_of(pid_t pid, char *text, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = read(fd, text, size - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	close(fd);
+}
+
+static long filters(const char *text)
+{
+	return strtol(value(text, "\nSeccomp_filters:"), NULL, 10);
+}
+
 /* At its end it has the rights that it worked with. */
 static void what_it_may(void **state)
 {
@@ -857,18 +876,15 @@ static void what_it_may(void **state)
 	struct v_str list[KEYS_MAX];
 	struct msg_keys q = asked(f, KEYS_ADD, "k1", list);
 	struct keyrun_child c = keyrun_start(&f->keyrun, &q, true, false);
-	char path[64], text[8192];
+	char text[8192], ours[8192];
 	ssize_t n = keyrun_read(&c, text, sizeof(text), KEYRUN_LIMIT_MS);
-	int fd;
 
 	assert_true(n > 0 && text[0] == 'r');
-	snprintf(path, sizeof(path), "/proc/%d/status", c.pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = read(fd, text, sizeof(text) - 1);
-	assert_true(n > 0);
-	text[n] = '\0';
-	close(fd);
+	status_of(c.pid, text, sizeof(text));
+	status_of(getpid(), ours, sizeof(ours));
 	assert_int_equal(keyrun_end(&c), 0);
+	/* The worker's, an op child's, and that of one at home; ours may come on top. */
+	assert_int_equal(filters(text), filters(ours) + 3);
 	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
 		assert_string_equal(value(text, none[i]), "0000000000000000");
 	assert_string_equal(value(text, "\nNoNewPrivs:"), "1");
@@ -1179,7 +1195,7 @@ static void a_file_that_never_rests(void **state)
 static void it_ends_with_its_worker(void **state)
 {
 	struct fixture *f = *state;
-	int gone[2];
+	int gone[2], status;
 	char c;
 	pid_t worker;
 
@@ -1187,19 +1203,21 @@ static void it_ends_with_its_worker(void **state)
 	worker = fork();
 	assert_true(worker >= 0);
 	if (worker == 0) {
-		int ready[2];
+		int ready[2], sig = 0;
 
 		if (pipe2(ready, O_CLOEXEC) < 0)
 			_exit(1);
 		if (fork() == 0) {
 			if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-			    home_become(&f->account) < 0 || write(ready[1], "", 1) != 1)
+			    home_become(&f->account) < 0 ||
+			    prctl(PR_GET_PDEATHSIG, &sig) < 0 || sig != SIGKILL ||
+			    write(ready[1], "", 1) != 1)
 				_exit(1);
 			alarm(20); /* it goes, if not in time */
 			pause();
 			_exit(0);
 		}
-		close(ready[1]);
+		close_p(&ready[1]);
 		_exit(read(ready[0], &c, 1) != 1);
 	}
 	close(gone[1]);
@@ -1207,7 +1225,8 @@ static void it_ends_with_its_worker(void **state)
 	assert_int_equal(
 		poll(&(struct pollfd){.fd = gone[0], .events = POLLIN}, 1, 10000), 1);
 	close(gone[0]);
-	assert_int_equal(waitpid(worker, NULL, 0), worker);
+	assert_int_equal(waitpid(worker, &status, 0), worker);
+	assert_int_equal(status, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -87,6 +87,7 @@ static int teardown(void **state)
 
 struct tally {
 	size_t decisions, completions, others;
+	size_t dropped; /* by what they say */
 };
 
 static bool tally(void *context, const struct packet *packet)
@@ -96,6 +97,7 @@ static bool tally(void *context, const struct packet *packet)
 
 	memcpy(text, packet->p, packet->len);
 	text[packet->len] = '\0';
+	t->dropped += packet->dropped;
 	if (strstr(text, "\"POSTERN_EVENT\": \"decision\""))
 		t->decisions++;
 	else if (strstr(text, "\"POSTERN_EVENT\": \"complete\""))
@@ -236,10 +238,10 @@ static void thaws_leave_room(void **state)
 		request_drop(rq);
 	}
 	assert_true(h->of_kind[HELD_ACT] <= held_room(HELD_ACT) - HELD_RESERVE / 2);
-	/* What is not there is counted. */
+	/* What is not there is counted; by a shorter record, too, that had room again. */
 	seq = f->w->audit.seq;
 	t = take_held(f);
-	assert_int_equal(t.decisions + t.completions + h->dropped, seq);
+	assert_int_equal(t.decisions + t.completions + t.dropped + h->dropped, seq);
 	assert_int_equal(seq, 6000);
 }
 
@@ -270,6 +272,33 @@ static void hostile_path(void **state)
 	assert_int_equal(f->w->state->held.dropped, 0);
 	assert_int_equal(t.decisions, 1);
 	assert_int_equal(t.completions, 1);
+}
+
+/* What an op child found is of some kind, or the request ends undecided. */
+static void objects_that_are_none(void **state)
+{
+	static const int64_t wrong[][2] = {
+		{-1, LINKS_NONE},        {OBJECT_DIRECTORY + 1, LINKS_NONE},
+		{OBJECT_REGULAR, -1},    {OBJECT_REGULAR, LINKS_ANY + 1},
+		{INT64_MIN, LINKS_NONE}, {OBJECT_REGULAR, INT64_MAX},
+	};
+	struct fixture *f = *state;
+	struct msg_found found = {.path = v_str("/x"), .exists = V_BOOL(true)};
+	struct policy_answer a;
+	struct request *rq;
+
+	policy(f, "[policy]\nbase = legacy\n");
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		rq = file_open(f, "/x", "r");
+		found.type = V_INT(wrong[i][0]);
+		found.links = V_INT(wrong[i][1]);
+		assert_false(gate_found(f->w, rq, &found, &a));
+		assert_int_equal(rq->serial, 0);
+	}
+	rq = file_open(f, "/x", "r");
+	found.type = V_INT(OBJECT_DIRECTORY);
+	found.links = V_INT(LINKS_ANY);
+	assert_true(gate_found(f->w, rq, &found, &a));
 }
 
 /* What turns or hides the text around it: the bidi controls of Unicode, and more. */
@@ -645,6 +674,7 @@ int main(void)
 		WITH(refused_changes_leave_room),
 		WITH(thaws_leave_room),
 		WITH(hostile_path),
+		WITH(objects_that_are_none),
 		WITH(hidden_characters),
 		WITH(frozen_with_a_writer_that_was_behind),
 		WITH(ends_without_descriptors),
