@@ -38,6 +38,7 @@
 static void out_clear(struct channel *c)
 {
 	wbuf_free(&c->out);
+	content_drop(&c->content);
 	c->out.plain = true;
 	c->out_done = 0;
 	c->cut = false;
@@ -60,9 +61,29 @@ static void out_settle(struct channel *c)
 		wbuf_free(&c->out);
 	if (!c->out.plain && c->out.len)
 		explicit_bzero(c->out.p + pending, c->out.len - pending);
+	content_move(&c->content, c->out_done);
 	c->out.len = pending;
 	c->out.plain = c->out.plain || !pending;
 	c->out_done = 0;
+}
+
+/* Some of what comes next, with content where it belongs: as write(2). */
+static ssize_t out_write(struct channel *c)
+{
+	const struct content *k = &c->content;
+	size_t end = content_waits(k) ? k->at[k->next] : c->out.len;
+	ssize_t n;
+
+	if (c->out_done == end) {
+		c->cut = true;
+		return content_write(&c->content, c->link.fd);
+	}
+	n = write(c->link.fd, c->out.p + c->out_done, end - c->out_done);
+	if (n > 0) {
+		c->out_done += (size_t)n;
+		c->cut = c->out.p[c->out_done - 1] != '\n';
+	}
+	return n;
 }
 
 /* 0: all is written, or the rest waits for room. -1: nobody is there to read it. */
@@ -71,13 +92,9 @@ static int out_flush(struct channel *c)
 	ssize_t n = 0;
 
 	while (channel_pending(c) && n >= 0) {
-		n = write(c->link.fd, c->out.p + c->out_done, channel_pending(c));
+		n = out_write(c);
 		if (n < 0 && errno == EINTR)
 			n = 0;
-		if (n > 0) {
-			c->out_done += (size_t)n;
-			c->cut = c->out.p[c->out_done - 1] != '\n';
-		}
 	}
 	if (n < 0 && errno != EAGAIN)
 		return -1;
@@ -144,7 +161,7 @@ static int disconnect(struct frontend *f)
 /* Is there a place for what the next bytes ask for? */
 static bool has_room(const struct frontend *f)
 {
-	return !queue_full(&f->queue) && channel_pending(&f->channel) < OUT_HIGH;
+	return !queue_full(&f->queue) && !channel_full(&f->channel);
 }
 
 static bool has_input(const struct channel *c)

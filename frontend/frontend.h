@@ -14,6 +14,7 @@
 #define POSTERN_FRONTEND_FRONTEND_H
 
 #include "json/scan.h"
+#include "ipc/body.h"
 #include "ipc/err.h"
 #include "ipc/note.h"
 #include "ipc/ops.h"
@@ -27,8 +28,11 @@
 #define BULK_MAX (48u * 1024 * 1024)
 /* Nothing more is answered while this much is waiting to be written. */
 #define OUT_HIGH (256 * 1024)
-/* No output buffer ever exceeds this: a read of 48 MiB in base64, and what waits. */
-#define OUT_MAX (72u * 1024 * 1024)
+/* No output buffer ever exceeds this: 2 MiB of result, of characters that are escaped by
+ * six each, an id, and what waits. */
+#define OUT_MAX (24u * 1024 * 1024)
+/* Content of a reply beyond this is encoded as it is written, so much at once. */
+#define CONTENT_PIECE (48u * 1024)
 /* An operation of this age is given up when its client has begun anew (DESIGN 5). */
 #define ABANDON_MS 2000
 
@@ -93,6 +97,18 @@ enum channel_kind {
 	CHANNEL_KINDS
 };
 
+/*
+ * Content of a reply that is encoded only as it is written, piece by piece: in base64 a
+ * large one would be there one and a third times more.
+ */
+struct content {
+	size_t at[FRAME_FDS_MAX];        /* in front of which byte of `out` */
+	struct body body[FRAME_FDS_MAX]; /* its bytes; `r` is what is left to encode */
+	uint32_t n, next;                /* how many there are; the one to go on with */
+	uint8_t text[CONTENT_PIECE / 3 * 4]; /* encoded, of these bytes */
+	size_t text_len, text_done;          /* written is so much */
+};
+
 /* A port or line that stays, or a listener and one connection at a time. */
 struct channel {
 	struct source listener; /* fd -1 for a port */
@@ -101,11 +117,12 @@ struct channel {
 	enum channel_kind kind;
 	bool port; /* it stays: CHANNEL_PORT or CHANNEL_SERIAL */
 	enum host host;
-	struct timer doubt; /* armed while the host is doubted */
-	bool eof;           /* connection: the client will send no more */
-	bool cut;           /* a reply has been written in part */
-	struct wbuf out;    /* plain, unless an error is in it */
-	size_t out_done;    /* bytes of `out` already written */
+	struct timer doubt;     /* armed while the host is doubted */
+	bool eof;               /* connection: the client will send no more */
+	bool cut;               /* a reply has been written in part */
+	struct wbuf out;        /* plain, unless an error is in it */
+	size_t out_done;        /* bytes of `out` already written */
+	struct content content; /* of the last reply in `out` */
 	uint8_t in[INPUT_SIZE];
 	size_t in_at, in_len; /* input read but not scanned */
 	size_t in_top;        /* behind it `in` is all zeroes */
@@ -142,6 +159,24 @@ struct frontend {
 peer_frame_fn worker_frame;
 peer_gone_fn worker_gone;
 
+/* ---- content.c ---- */
+
+static inline bool content_waits(const struct content *k)
+{
+	return k->next < k->n;
+}
+/* Is BODY so large that it is encoded as it is written? */
+bool content_is_large(const struct body *body, uint32_t n);
+/* Take over the N mappings in BODY; each belongs in front of byte AT of what is written.
+ */
+void content_put(struct content *k, struct body *body, const size_t *at, uint32_t n);
+/* Write some of the next to FD: bytes written, or -1 with errno. 0: it has ended. */
+ssize_t content_write(struct content *k, int fd);
+/* DONE bytes of what is written are gone. */
+void content_move(struct content *k, size_t done);
+/* Nobody reads it any more. */
+void content_drop(struct content *k);
+
 /* ---- channel.c ---- */
 
 /* FD is the port, or the listening socket. The channel reads only after channel_go. */
@@ -155,6 +190,11 @@ int channel_resume(struct frontend *f);
 static inline size_t channel_pending(const struct channel *c)
 {
 	return c->out.len - c->out_done;
+}
+/* Is so much waiting to be written that nothing more is to be answered? */
+static inline bool channel_full(const struct channel *c)
+{
+	return channel_pending(c) >= OUT_HIGH || content_waits(&c->content);
 }
 
 /* ---- request.c: from text to item ---- */

@@ -201,7 +201,7 @@ void queue_pump(struct frontend *f)
 {
 	struct queue *q = &f->queue;
 
-	while (q->head && channel_pending(&f->channel) < OUT_HIGH) {
+	while (q->head && !channel_full(&f->channel)) {
 		struct item *it = q->head;
 
 		if (!it->op || it->op->carrier == BY_FRONTEND)

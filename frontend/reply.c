@@ -29,49 +29,66 @@ static void put_error(struct wbuf *w, const struct item *it, const struct err *e
 /* What came beside a result, to be read; sealed, so that it stays as it is. */
 struct beside {
 	struct body body[FRAME_FDS_MAX];
-	struct rbuf r[FRAME_FDS_MAX];
+	uint32_t n;
 };
 
 static void beside_release(struct beside *b)
 {
-	for (size_t i = 0; i < FRAME_FDS_MAX; i++)
+	for (uint32_t i = 0; i < b->n; i++)
 		body_release(&b->body[i]);
 }
 
 static int beside_open(struct beside *b, const int *fds)
 {
 	*b = (struct beside){0};
-	for (size_t i = 0; fds && i < FRAME_FDS_MAX && fds[i] >= 0; i++) {
-		if (body_map_whole(fds[i], &b->body[i]) < 0)
+	for (; fds && b->n < FRAME_FDS_MAX && fds[b->n] >= 0; b->n++)
+		if (body_map_whole(fds[b->n], &b->body[b->n]) < 0)
 			return -1;
-		b->r[i] = b->body[i].r;
-	}
 	return 0;
 }
 
-static int put_result(struct wbuf *w, const struct item *it, const struct wbuf *result,
+static int render(struct wbuf *w, const struct item *it, const struct wbuf *result,
+		  const struct beside *b, size_t *gaps)
+{
+	struct rbuf r = rbuf_of(result->p, result->len);
+	struct rbuf bulk[FRAME_FDS_MAX];
+
+	for (uint32_t i = 0; i < b->n; i++)
+		bulk[i] = b->body[i].r;
+	return schema_render(&r, it->op->result,
+			     &(struct render){.bulk = bulk, .n_bulk = b->n, .gaps = gaps},
+			     w);
+}
+
+static int put_result(struct channel *c, const struct item *it, const struct wbuf *result,
 		      const int *bulk)
 {
 	CLEANUP(beside_release) struct beside beside;
-	struct rbuf r = rbuf_of(result->p, result->len);
+	struct wbuf *w = &c->out;
+	size_t gaps[FRAME_FDS_MAX] = {0};
+	bool later;
 
 	if (beside_open(&beside, bulk) < 0)
 		return -1;
+	/* While other content waits nothing is answered (channel_full). */
+	later = content_is_large(beside.body, beside.n) && !content_waits(&c->content);
 
 	/* Marks the reply to a delimited sync, and no other (protocol 1.4). */
 	if (it->number == OP_sync_delimited)
 		wbuf_u8(w, 0xff);
 	wbuf_text(w, "{\"return\": ");
-	if (schema_render(&r, it->op->result,
-			  &(struct render){.bulk = beside.r, .n_bulk = FRAME_FDS_MAX},
-			  w) < 0)
+	if (render(w, it, result, &beside, later ? gaps : NULL) < 0)
 		return -1;
 	if (it->id) {
 		wbuf_text(w, ", \"id\": ");
 		wbuf_put(w, it->id, it->id_len);
 	}
 	wbuf_text(w, "}\n");
-	return w->bad ? -1 : 0;
+	if (w->bad)
+		return -1;
+	if (later)
+		content_put(&c->content, beside.body, gaps, beside.n);
+	return 0;
 }
 
 /* What was begun is taken back, and the buffer is usable again. */
@@ -109,7 +126,7 @@ void reply_result(struct frontend *f, const struct item *it, const struct wbuf *
 	/* These say nothing when all is well, not even to an id (protocol 1.3). */
 	if (it->op->flags & OPF_NO_REPLY)
 		return;
-	if (put_result(w, it, result, bulk) == 0)
+	if (put_result(&f->channel, it, result, bulk) == 0)
 		return;
 	rewind_to(w, mark);
 	err_set(&e, ERR_GENERIC, "the result of %s cannot be read", it->op->name);

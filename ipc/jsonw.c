@@ -164,22 +164,24 @@ static void put_group(uint8_t *out, const uint8_t *in, size_t len)
 	out[3] = len > 2 ? (uint8_t)set[v & 63] : '=';
 }
 
-void jsonw_b64(struct wbuf *w, const uint8_t *p, size_t len)
+void jsonw_b64_piece(struct wbuf *w, const uint8_t *p, size_t len)
 {
-	uint8_t *out;
-
 	/* At once, so that a long one costs no look at the limit per group. */
-	out = wbuf_room(w, len / 3 * 4 + (len % 3 ? 4 : 0) + 2);
+	uint8_t *out = wbuf_room(w, len / 3 * 4 + (len % 3 ? 4 : 0));
+
 	if (!out)
 		return;
-	*out++ = '"';
 	for (; len >= 3; len -= 3, p += 3, out += 4)
 		put_group(out, p, 3);
-	if (len) {
+	if (len)
 		put_group(out, p, len);
-		out += 4;
-	}
-	*out = '"';
+}
+
+void jsonw_b64(struct wbuf *w, const uint8_t *p, size_t len)
+{
+	wbuf_u8(w, '"');
+	jsonw_b64_piece(w, p, len);
+	wbuf_u8(w, '"');
 }
 
 static void put_bytes(struct wbuf *w, const uint8_t *p, size_t len)

@@ -23,6 +23,8 @@ void jsonw_num(struct wbuf *w, double v);
 void jsonw_bool(struct wbuf *w, bool v);
 /* A string with its quotes that holds the base64 form of LEN bytes. */
 void jsonw_b64(struct wbuf *w, const uint8_t *p, size_t len);
+/* A piece of one, without quotes: all but the last are of a multiple of 3 bytes. */
+void jsonw_b64_piece(struct wbuf *w, const uint8_t *p, size_t len);
 
 /*
  * One code point of the UTF-8 text at S (LEN > 0 bytes). Returns the bytes it takes,

@@ -109,8 +109,14 @@ static bool show_bulk(struct rbuf *r, const struct field *f, struct view *v,
 	(void)f;
 	if (v->bulk_next >= v->how->n_bulk)
 		return false;
-	bulk = &v->how->bulk[v->bulk_next++];
-	jsonw_b64(w, bulk->p, rbuf_left(bulk));
+	bulk = &v->how->bulk[v->bulk_next];
+	wbuf_text(w, "\"");
+	if (v->how->gaps)
+		v->how->gaps[v->bulk_next] = w->len;
+	else
+		jsonw_b64_piece(w, bulk->p, rbuf_left(bulk));
+	wbuf_text(w, "\"");
+	v->bulk_next++;
 	return rbuf_left(bulk) == size;
 }
 

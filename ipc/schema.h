@@ -188,17 +188,25 @@ void schema_put(struct wbuf *w, const struct schema *s, const void *msg);
  * so far (the caller checks rbuf_done) or A is full.
  */
 int schema_get(struct rbuf *r, const struct schema *s, struct arena *a, void *msg);
+/* The same for one that is all there is in R. */
+static inline int schema_whole(struct rbuf *r, const struct schema *s, struct arena *a,
+			       void *msg)
+{
+	return schema_get(r, s, a, msg) == 0 && rbuf_done(r) ? 0 : -1;
+}
 
 /*
  * Write the message in R, of schema S, as JSON text. With `redact`, a field without
  * F_PUB shows no part of its value, nor its length. Otherwise the bytes of the
- * N-th bulk field are those of bulk[N]. -1 if R is malformed, a bulk is missing or not
- * of the size the message says, or W is full.
+ * N-th bulk field are those of bulk[N]; with `gaps` they are left out, and gaps[N] is
+ * where in W their base64 belongs. -1 if R is malformed, a bulk is missing or not of the
+ * size the message says, or W is full.
  */
 struct render {
 	bool redact;
 	const struct rbuf *bulk;
 	uint32_t n_bulk;
+	size_t *gaps; /* N_BULK of them; or NULL */
 };
 int schema_render(struct rbuf *r, const struct schema *s, const struct render *how,
 		  struct wbuf *w);

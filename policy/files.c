@@ -171,6 +171,16 @@ static void find(struct reader *r, unsigned int layer)
 
 /* ---- reading ---- */
 
+/* Half of one text and half of another can be a policy that nobody wrote. */
+static bool has_changed(int fd, const struct stat *was)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 || st.st_size != was->st_size ||
+	       st.st_mtim.tv_sec != was->st_mtim.tv_sec ||
+	       st.st_mtim.tv_nsec != was->st_mtim.tv_nsec;
+}
+
 static const char *read_open(struct reader *r, int fd, const char *path)
 {
 	char text[SOURCE_FILE_MAX + 1];
@@ -187,6 +197,8 @@ static const char *read_open(struct reader *r, int fd, const char *path)
 		len += (size_t)n;
 	if (n < 0)
 		return strerror(errno);
+	if (has_changed(fd, &st))
+		return "the file was changed while it was read";
 	source_add(r->s, path, text, len);
 	return NULL;
 }

@@ -84,11 +84,19 @@ enum sandbox_role {
 uint32_t sandbox_child_roles(uint32_t op);
 
 /*
+ * Bound the memory of the calling process by the table of budget.c, as it has it for
+ * ROLES; 0 is the spawner, whose limit can be raised again for what it runs. Nothing for
+ * an op child, which has the worker's, nor in a build with sanitizers. 0, or -1 with
+ * errno.
+ */
+int sandbox_budget(uint32_t roles);
+
+/*
  * Seal the calling process for good. A program: check that it is dropped (all but the
- * worker), not dumpable, no core file, no_new_privs, then its filter. A child: its
- * filter, on top of the worker's. What is not in the filter kills the process. ROLES is a
- * set of SC_ROLE bits: those of the program or child, and for the worker also those of
- * the children it may need, since a child can only narrow what it inherits.
+ * worker), not dumpable, no core file, no_new_privs, its budget, then its filter. A
+ * child: its filter, on top of the worker's. What is not in the filter kills the process.
+ * ROLES is a set of SC_ROLE bits: those of the program or child, and for the worker also
+ * those of the children it may need, since a child can only narrow what it inherits.
  */
 int sandbox_enter(uint32_t roles, const char **step);
 

@@ -129,6 +129,9 @@ static int seal_program(uint32_t roles, const char **step)
 	    setrlimit(RLIMIT_CORE, &(struct rlimit){0}) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -1;
+	*step = "memory budget";
+	if (sandbox_budget(roles) < 0)
+		return -1;
 	/* The first gmtime_r or localtime_r would open /etc/localtime. */
 	tzset();
 	return 0;

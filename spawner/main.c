@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "ipc/launch.h"
+#include "sandbox/sandbox.h"
 #include "spawner/spawner.h"
 
 static int worker_frame(struct peer *p, struct frame *f)
@@ -111,7 +112,8 @@ static int check_worker(void)
 
 static int prepare(struct spawner *s, bool unit)
 {
-	if (check_worker() < 0 || raise_files(s) < 0)
+	if (check_worker() < 0 || raise_files(s) < 0 ||
+	    getrlimit(RLIMIT_DATA, &s->data) < 0 || sandbox_budget(0) < 0)
 		return -1;
 	s->cgroups.base = -1;
 	/* Without a tree of our own limits are those of a process (setrlimit(2)). */

@@ -430,6 +430,7 @@ static int launch(struct program *p, const struct msg_spawn *what, int input)
 			.err = merged ? pipes.out[1] : pipes.err[1],
 			.status = pipes.status[1],
 			.files = p->s->files,
+			.data = p->s->data,
 		};
 
 		run(what, &fds, c->fd >= 0);

@@ -232,7 +232,8 @@ _Noreturn void run(const struct msg_spawn *what, const struct run_fds *fds,
 	path = text_of(&what->path);
 	argv = arguments(what);
 	env = environment(what, &p);
-	if (setrlimit(RLIMIT_NOFILE, &fds->files) < 0)
+	if (setrlimit(RLIMIT_NOFILE, &fds->files) < 0 ||
+	    setrlimit(RLIMIT_DATA, &fds->data) < 0)
 		fail(errno);
 	if (!has_cgroup)
 		set_limits(what, &p);

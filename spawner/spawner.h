@@ -79,8 +79,8 @@ struct spawner {
 	struct timer stop;
 	struct cgroups cgroups;
 	struct program *programs;
-	uint64_t held;       /* bytes of output of all of them */
-	struct rlimit files; /* as we were given it, for what we run */
+	uint64_t held;             /* bytes of output of all of them */
+	struct rlimit files, data; /* as we were given them, for what we run */
 	bool stopping;
 	_Alignas(max_align_t) uint8_t arena[256 * 1024]; /* of one decoded request */
 };
@@ -119,7 +119,7 @@ void stream_drop(struct stream *st, struct spawner *s);
 struct run_fds {
 	int in, out, err;
 	int status;
-	struct rlimit files; /* how many more it may open: as many as we were given */
+	struct rlimit files, data; /* what it may open and take: as we were given it */
 };
 
 /* In the new process. What goes wrong is an errno on FDS->status. */

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "ipc/err.h"
+#include "ipc/memfd.h"
 #include "sandbox/sandbox.h"
 #include "worker/ops/ops.h"
 #include "worker/ops/talk.h"
@@ -97,7 +98,7 @@ static bool found_file(struct op_child *c, const struct frame *f)
 	struct msg_found msg;
 	struct policy_answer a;
 
-	if (!c->rq->undecided || schema_get(&r, &schema_found, &none, &msg) < 0)
+	if (!c->rq->undecided || schema_whole(&r, &schema_found, &none, &msg) < 0)
 		return false;
 	/* Neither made nor truncated, if it could not stay open. */
 	if (!handle_room(c->w, c->rq) || !gate_found(c->w, c->rq, &msg, &a))
@@ -121,7 +122,7 @@ static bool found_change(struct op_child *c, const struct frame *f)
 	struct msg_change change;
 	struct policy_answer a;
 
-	if (!c->rq->undecided || schema_get(&r, &schema_change, &none, &change) < 0)
+	if (!c->rq->undecided || schema_whole(&r, &schema_change, &none, &change) < 0)
 		return false;
 	object.step = change.step.v;
 	/* Where nothing is taken away, enough is left. */
@@ -139,6 +140,23 @@ static bool (*const founds[OP_MAX])(struct op_child *c, const struct frame *f) =
 	[OP_fs_list] = freeze_found,   [OP_fstrim] = freeze_found,
 };
 
+/* Content goes beside the answer to a read, and to nothing else; and it is content. */
+static bool fds_fit(const struct frame *f)
+{
+	if (!f->n_fds)
+		return true;
+	return f->op == OP_file_read && f->n_fds == 1 &&
+	       memfd_sealed_size(f->fds[0]) >= 0;
+}
+
+/* None opens a file without having asked, and who has one open answers at once. */
+static bool is_timely(const struct op_child *c, const struct frame *f)
+{
+	if (c->handle)
+		return !(f->flags & FRAME_MORE);
+	return f->op != OP_file_open || f->flags & FRAME_ERROR || !c->rq->undecided;
+}
+
 /* A frame as it may come from C at this point. */
 static bool take(struct op_child *c, struct frame *f)
 {
@@ -148,8 +166,7 @@ static bool take(struct op_child *c, struct frame *f)
 		return founds[f->op] && founds[f->op](c, f);
 	if (f->type == FRAME_HOLD)
 		return f->op == OP_fs_list && freeze_held(c, f);
-	/* Content goes beside the answer to a read, and to nothing else. */
-	if (f->type != FRAME_REPLY || f->n_fds > (f->op == OP_file_read))
+	if (f->type != FRAME_REPLY || !fds_fit(f) || !is_timely(c, f))
 		return false;
 	request_reply(c->w, c->rq, f);
 	return true;

@@ -219,7 +219,7 @@ static int on_frame(struct peer *p, struct frame *f)
 
 	/* Who does not read what it asked for is not told more. */
 	if (p->out_head || f->type != FRAME_CONTROL ||
-	    schema_get(&r, &schema_control, NULL, &m) < 0 || !rbuf_done(&r))
+	    schema_whole(&r, &schema_control, NULL, &m) < 0)
 		return hang_up(c);
 	verbs[m.verb.v](c->w, c);
 	return 0;

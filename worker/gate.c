@@ -196,7 +196,7 @@ static void act(struct worker *w, struct frame *f, const struct asked *q,
 	bool later = rq && q->op->flags & OPF_OBJECT;
 	struct err e;
 
-	if (later && request_keep(rq, &words->whole) < 0) {
+	if (later && request_keep(w, rq, &words->whole) < 0) {
 		refuse(v, REASON_BUSY, ERR_GENERIC);
 		later = false;
 	}

@@ -20,6 +20,15 @@ static struct program *find(struct worker *w, int64_t pid)
 	return NULL;
 }
 
+static void fail_unsent(struct worker *w, struct request *rq)
+{
+	struct err e;
+
+	err_set(&e, ERR_GENERIC, "%s cannot be passed on at present",
+		op_by_number(rq->op)->name);
+	request_fail(w, rq, &e);
+}
+
 /* Ask the spawner; without one it waits for the next, until its deadline. */
 static void ask(struct worker *w, struct request *rq)
 {
@@ -29,8 +38,10 @@ static void ask(struct worker *w, struct request *rq)
 	if (!peer_is_open(&w->spawner))
 		return;
 	rq->asked = f.request = ++w->last_asked;
-	if (body_attach(&f, &rq->question, &fd) < 0)
+	if (body_attach(&f, &rq->question, &fd) < 0) {
+		fail_unsent(w, rq);
 		return;
+	}
 	if (rq->bulk_fd >= 0)
 		f.fds[f.n_fds++] = rq->bulk_fd;
 	peer_send(&w->spawner, &f);
@@ -240,7 +251,7 @@ void program_found(struct worker *w, struct request *rq, const uint8_t *p, size_
 	struct err e;
 	CLEANUP(wbuf_free) struct wbuf whole = wbuf_growing(REQUEST_BODY_MAX);
 
-	if (schema_get(&r, &schema_found, &none, &found) < 0) {
+	if (schema_whole(&r, &schema_found, &none, &found) < 0) {
 		err_set(&e, ERR_GENERIC, "guest-exec: the program could not be found");
 		request_fail(w, rq, &e);
 		return;
@@ -321,7 +332,7 @@ static int started(struct worker *w, struct request *rq, const struct frame *f)
 	struct msg_spawn spawn;
 
 	w->arena.len = 0;
-	if (schema_get(&r, &schema_spawned, &w->arena, &got) < 0 ||
+	if (schema_whole(&r, &schema_spawned, &w->arena, &got) < 0 ||
 	    schema_get(&was, &schema_spawn, &w->arena, &spawn) < 0 || got.pid.v <= 0)
 		return -1;
 	/* A number comes back once its first program has ended; that one's is lost. */
@@ -353,7 +364,7 @@ static int told(struct worker *w, struct request *rq, const struct frame *f)
 
 	w->arena.len = 0;
 	if (schema_get(&was, &schema_exec_status, &w->arena, &q) < 0 ||
-	    schema_get(&r, &schema_exec_status_result, &w->arena, &result) < 0)
+	    schema_whole(&r, &schema_exec_status_result, &w->arena, &result) < 0)
 		return -1;
 	p = find(w, q.pid.v);
 	if (p && result.exited.v && !rq->abandoned)
@@ -370,7 +381,7 @@ static int too_late(struct worker *w, const struct frame *f)
 	struct msg_spawned got;
 
 	if (f->op == OP_exec && !(f->flags & FRAME_ERROR) &&
-	    schema_get(&r, &schema_spawned, &none, &got) == 0)
+	    schema_whole(&r, &schema_spawned, &none, &got) == 0)
 		program_tell(w, FRAME_END, got.pid.v);
 	return 0;
 }
@@ -401,7 +412,7 @@ static int ended(struct worker *w, const struct frame *f)
 	struct msg_ended end;
 	struct program *p;
 
-	if (schema_get(&r, &schema_ended, &none, &end) < 0)
+	if (schema_whole(&r, &schema_ended, &none, &end) < 0)
 		return -1;
 	if (hooks_ended(w, &end) || steps_ended(w, &end))
 		return 0;

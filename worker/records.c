@@ -409,7 +409,7 @@ int record_session(struct worker *w, struct frame *f)
 	struct msg_session_note note;
 	struct msg_audit record = {.reported_by = v_str("frontend")};
 
-	if (schema_get(&r, &schema_session_note, NULL, &note) < 0 || !rbuf_done(&r) ||
+	if (schema_whole(&r, &schema_session_note, NULL, &note) < 0 ||
 	    (note.event.v == SESSION_COMMANDS && put_commands(&record, &note) < 0))
 		return -1;
 	if (!bucket_take(&w->notes, now_ms())) {

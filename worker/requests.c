@@ -102,8 +102,14 @@ void request_drop(struct request *rq)
 	*rq = (struct request){.bulk_fd = -1};
 }
 
-int request_keep(struct request *rq, const struct rbuf *body)
+int request_keep(const struct worker *w, struct request *rq, const struct rbuf *body)
 {
+	size_t kept = rbuf_left(body);
+
+	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++)
+		kept += w->requests[i].question.len;
+	if (kept > KEPT_MAX)
+		return -1;
 	rq->question = wbuf_growing(REQUEST_BODY_MAX);
 	wbuf_put(&rq->question, body->p, rbuf_left(body));
 	rq->undecided = true;

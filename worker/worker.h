@@ -29,6 +29,9 @@
 /* Besides, status and thaw, which are never too many; and one that nobody asked for. */
 #define REQUESTS_SPARE 4
 
+/* Bytes of all requests that are kept at once, to be decided on again. */
+#define KEPT_MAX (2 * REQUEST_BODY_MAX)
+
 /* Room for the lists of one decoded request. */
 #define ARENA_SIZE (256 * 1024)
 
@@ -251,8 +254,8 @@ bool request_under_way(const struct worker *w, uint32_t op);
 /* Take a slot back in which nothing was started. */
 void request_drop(struct request *rq);
 
-/* Keep its BODY, as it came, to be decided on again. 0, or -1: no memory. */
-int request_keep(struct request *rq, const struct rbuf *body);
+/* Keep its BODY, as it came, to be decided on again. 0, or -1: no room. */
+int request_keep(const struct worker *w, struct request *rq, const struct rbuf *body);
 
 /* Hand it to whoever carries it out. Ends it at once if that fails. */
 void request_start(struct worker *w, struct request *rq, const struct asked *q,

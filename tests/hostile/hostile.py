@@ -31,6 +31,7 @@ from agent import PATIENCE, build_dir, children, helper, status, wait_until
 HEAD = struct.Struct("<HHIIHHI")
 HELLO, POLICY, REQUEST, REPLY, ABANDON, SESSION, LOG = range(1, 8)
 READ, IMAGE, KEEP = range(17, 20)
+STATE = 14
 MORE, ERROR, BODY_FD, REFUSED, BAD_ARGS = 1, 2, 4, 8, 16
 
 F_ADD_SEALS, F_GET_SEALS = 1033, 1034
@@ -202,6 +203,8 @@ class Descriptors:
             ("null", self._keep(os.open("/dev/null", os.O_RDWR))),
             ("zero", self._keep(os.open("/dev/zero", os.O_RDONLY))),
             ("eventfd", self._keep(ctypes.CDLL(None).eventfd(0, 0))),
+            ("epoll", self._keep(ctypes.CDLL(None).epoll_create1(0))),
+            ("process", self._keep(os.pidfd_open(os.getpid()))),
         ]
 
 
@@ -336,11 +339,14 @@ class Worker:
         if stuck:
             self.pipe, spare[1] = os.pipe()
             self.audit = trail
+        # What outlives it in the agent, and what its thawer shares with it.
+        spare.append(os.memfd_create("state"))
+        os.ftruncate(spare[2], TABLE["state"]["size"])
         theirs.close()
         with open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
                 ["/bin/bash", "-c",
-                 'exec "$@" 3<&%d 4>&%d %d<&- %d>&-' % (*spare, *spare), "-",
+                 'exec "$@" 3<&%d 4>&%d 5<&%d %d<&- %d>&- %d>&-' % (*spare, *spare), "-",
                  os.path.join(build_dir(testops=True), "postern-worker")],
                 env={}, pass_fds=spare, stdin=subprocess.DEVNULL, stderr=err,
                 preexec_fn=functools.partial(guard.harmless, admin=admin))
@@ -386,7 +392,10 @@ class Worker:
         """A new frontend, as the supervisor sends one; with its policy, if it greets."""
         peer = self._peer(b"f", greet)
         if greet:
-            assert peer.recv().type == POLICY
+            first = peer.recv()
+            while first.type == STATE:  # something is frozen
+                first = peer.recv()
+            assert first.type == POLICY
         return peer
 
     def inspector(self, greet=True):
@@ -493,10 +502,14 @@ class Worker:
             else:
                 print(f"# stderr of the worker: {self.stderr()[-1000:]!r}")
         finally:
-            self.launch.close()
-            for peer in self.peers:
-                peer.close()
-            for process in (self.process, self.reader):
-                process.kill()
-                process.wait()
-            shutil.rmtree(self.dir)
+            self.clear()
+
+    def clear(self):
+        """End whatever is left. Asserts nothing."""
+        self.launch.close()
+        for peer in self.peers:
+            peer.close()
+        for process in (self.process, self.reader):
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.dir)

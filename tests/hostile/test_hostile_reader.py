@@ -42,6 +42,21 @@ class Asked:
         self.reader = self.w.policy_reader()
         return self.question()
 
+    def ended(self):
+        """How the reload ended."""
+        def records():
+            return [r for r in self.w.records() if r["POSTERN_EVENT"] in ("reload",
+                                                                         "policy-refused")]
+        self.ends += 1
+        wait_until(lambda: len(records()) >= self.ends, "the end of the reload")
+        return records()[-1]
+
+    def is_sent_away(self):
+        """Told to keep what it read, as the last there is."""
+        kept = self.reader.recv()
+        assert kept.type == KEEP, vars(kept)
+        return kept.body == b"\1"
+
     def refused(self, why):
         """The reload has ended, with a record."""
         self.ends += 1
@@ -106,6 +121,29 @@ def test_images_that_are_none():
             s.reader.send(answer(s.ask()), (fd,))
             s.refused("what was read is no policy")
         w.works().close()
+
+
+def test_images_with_a_wrong_word():
+    """A count, a size, an offset: refused, or another policy; never the end of the worker."""
+    ends, at = set(), 0
+    while True:
+        with Worker() as w:
+            s, image = Asked(w), policy_of(w)
+            while at + 4 <= len(image):
+                wrong = bytearray(image)
+                wrong[at:at + 4] = struct.pack("<I", (0xffffffff, 0x7fffffff, len(wrong),
+                                                      len(wrong) - 1)[at // 4 % 4])
+                at += 4
+                with Descriptors() as d:
+                    s.reader.send(answer(s.ask()), (d.memfd(bytes(wrong)),))
+                end = s.ended()
+                ends.add(end["POSTERN_EVENT"])
+                if end["POSTERN_EVENT"] == "reload" and s.is_sent_away():
+                    break  # that one said `lock`: nobody reads any more
+            w.works().close()
+        if at + 4 > len(image):
+            break
+    assert ends == {"reload", "policy-refused"}, ends
 
 
 def test_answers_that_nobody_asked_for():

@@ -300,15 +300,18 @@ class Agent:
     env       variables added to the (otherwise plain) environment; None removes one
     admin     it keeps CAP_SYS_ADMIN: only with testops, whose worker refuses to freeze or
               trim what does not stand on a loop device
+    prepare   called in the process that becomes the supervisor
     start     False: the object only prepares argv, for tests that start it themselves
     """
 
     def __init__(self, profile="safe", args=(), testops=False, audit=True, env=None,
-                 start=True, admin=False):
+                 start=True, admin=False, prepare=None):
         if admin and not testops:
             raise ValueError("admin needs testops: this agent could freeze the machine")
+        if admin and prepare:
+            raise ValueError("admin has something of its own to prepare")
         self.admin = admin
-        self.prepare = _tied if admin else None  # in each process that is started for it
+        self.prepare = _tied if admin else prepare  # in each process that is started for it
         self.dir = tempfile.mkdtemp(prefix="postern-test-")
         self.path = os.path.join(self.dir, "agent.sock")
         self.audit_path = os.path.join(self.dir, "audit.jsonl") if audit else None

@@ -837,7 +837,7 @@ static struct request *opening(struct fixture *f)
 	schema_put(&f->wire, &schema_request_head, &head);
 	schema_put(&f->wire, op_by_number(OP_file_open)->args, &args);
 	r = rbuf_of(f->wire.p, f->wire.len);
-	assert_int_equal(request_keep(rq, &r), 0);
+	assert_int_equal(request_keep(f->w, rq, &r), 0);
 	return rq;
 }
 

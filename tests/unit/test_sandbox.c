@@ -549,7 +549,7 @@ static int backwards(const void *a, const void *b)
 	return *(const int *)b - *(const int *)a;
 }
 
-/* What a program may innocently ask of libc: allocate much, sort, tell the time. */
+/* What a program may innocently ask of libc: allocate, sort, tell the time. */
 static void use_libc(const void *role)
 {
 	int many[4096] = {[0] = 1};
@@ -558,7 +558,7 @@ static void use_libc(const void *role)
 	char text[64];
 
 	enter(*(const enum sandbox_role *)role);
-	for (size_t size = 1; size <= 64 << 20; size <<= 2) {
+	for (size_t size = 1; size <= 4 << 20; size <<= 2) {
 		char *p = malloc(size), *grown;
 
 		check(p != NULL);

@@ -144,7 +144,7 @@ static struct request *begun(struct fixture *f, uint32_t op, const struct schema
 	assert_false(body.bad);
 	whole = rbuf_of(body.p, body.len);
 	assert_non_null(rq);
-	assert_int_equal(request_keep(rq, &whole), 0);
+	assert_int_equal(request_keep(f->w, rq, &whole), 0);
 	rq->serial = ++f->w->last_serial;
 	rq->session = 1;
 	return rq;

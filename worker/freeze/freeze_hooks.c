@@ -159,7 +159,7 @@ static bool take_list(struct worker *w, const struct frame *f, uint32_t most)
 		return false;
 	r = rbuf_of(f->body, f->len);
 	w->arena.len = 0;
-	if (schema_get(&r, &schema_hooks, &w->arena, &found) < 0)
+	if (schema_whole(&r, &schema_hooks, &w->arena, &found) < 0)
 		return false;
 	hook = found.hooks.v;
 	for (; h->n < found.hooks.n && h->n < most; h->n++, hook++) {
@@ -214,7 +214,8 @@ bool hooks_reply(struct worker *w, const struct frame *f)
 	if (!h->arg || !h->asked || f->request != h->asked || f->op != OP_exec)
 		return false;
 	h->asked = 0;
-	if (f->flags & FRAME_ERROR || schema_get(&r, &schema_spawned, &none, &got) < 0) {
+	if (f->flags & FRAME_ERROR ||
+	    schema_whole(&r, &schema_spawned, &none, &got) < 0) {
 		err_set(&e, ERR_GENERIC, "fsfreeze hook '%s' could not be executed",
 			h->paths[h->at]);
 		failed(w, &e);

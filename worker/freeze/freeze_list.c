@@ -23,7 +23,7 @@ void freeze_list_mounts(struct worker *w)
 	f->step = STEP_LIST;
 	w->arena.len = 0;
 	if (f->rq->op == OP_fsfreeze_freeze_list &&
-	    schema_get(&r, &schema_freeze_list, &w->arena, &args) < 0) {
+	    schema_whole(&r, &schema_freeze_list, &w->arena, &args) < 0) {
 		err_set(&e, ERR_GENERIC, "the arguments cannot be read again");
 		freeze_roll_back(w, &e, CAUSE_FAILURE);
 		return;
@@ -71,7 +71,7 @@ bool freeze_found(struct op_child *c, const struct frame *f)
 	struct arena none = {0};
 	struct msg_fs_found found;
 
-	if (schema_get(&r, &schema_fs_found, &none, &found) < 0)
+	if (schema_whole(&r, &schema_fs_found, &none, &found) < 0)
 		return false;
 	schema_put(&body, &schema_fs_may,
 		   &(struct msg_fs_may){
@@ -93,7 +93,7 @@ bool freeze_held(struct op_child *c, struct frame *frame)
 	struct msg_fs_held held;
 
 	if (f->step != STEP_LIST || c->rq != f->rq || f->n == SUPERBLOCKS_MAX ||
-	    frame->n_fds != 1 || schema_get(&r, &schema_fs_held, &none, &held) < 0)
+	    frame->n_fds != 1 || schema_whole(&r, &schema_fs_held, &none, &held) < 0)
 		return false;
 	f->points[f->n] = strndup(held.point.p, held.point.len);
 	if (!f->points[f->n])

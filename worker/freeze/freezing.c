@@ -87,7 +87,7 @@ static bool freezer_said(struct worker *w, const struct frame *frame)
 	int errnum;
 
 	if (frame->type != FRAME_REPLY ||
-	    schema_get(&r, &schema_frozen, &none, &msg) < 0 || msg.index.v != f->at)
+	    schema_whole(&r, &schema_frozen, &none, &msg) < 0 || msg.index.v != f->at)
 		return false;
 	errnum = (int)msg.errnum.v;
 	if (!f->at)

@@ -317,7 +317,7 @@ static void take_order(struct run *run)
 		return;
 	r = rbuf_of(f.body, f.len);
 	if (status != FRAME_OK || f.type != FRAME_THAW ||
-	    schema_get(&r, &schema_thaw, &none, &order) < 0)
+	    schema_whole(&r, &schema_thaw, &none, &order) < 0)
 		lose_worker(run);
 	else
 		begin(run, order.cause.v > 0 && order.cause.v < THAW_CAUSES

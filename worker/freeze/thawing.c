@@ -149,11 +149,12 @@ static bool thawer_said(struct worker *w, const struct frame *f)
 	struct msg_thawed thawed;
 	struct msg_thaw thaw;
 
-	if (f->type == FRAME_THAW && schema_get(&r, &schema_thaw, &none, &thaw) == 0) {
+	if (f->type == FRAME_THAW && schema_whole(&r, &schema_thaw, &none, &thaw) == 0) {
 		thaw_began(w, (enum thaw_cause)thaw.cause.v);
 		return true;
 	}
-	if (f->type != FRAME_THAWED || schema_get(&r, &schema_thawed, &none, &thawed) < 0)
+	if (f->type != FRAME_THAWED ||
+	    schema_whole(&r, &schema_thawed, &none, &thawed) < 0)
 		return false;
 	thaw_began(w, (enum thaw_cause)w->freeze.record->cause);
 	if (thawed.failed.v)
@@ -235,7 +236,7 @@ void freeze_rescued(struct worker *w, const struct frame *frame)
 	else if (frame->flags & FRAME_ERROR)
 		err_get(&f->err, frame->body, frame->len);
 	else
-		f->failed = schema_get(&r, &schema_integer, &none, &count) < 0;
+		f->failed = schema_whole(&r, &schema_integer, &none, &count) < 0;
 	f->count = thawed_in_all(f->record, (uint32_t)count.value.v);
 	if (f->failed && f->record->n) {
 		/* Of what is on record we are the last who know. */

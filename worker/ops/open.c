@@ -7,6 +7,7 @@
  * Must not:  open by a path: what was decided on is held by a descriptor
  */
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -200,8 +201,11 @@ static void seal(int fd, const struct v_u64 *size_max)
 	struct sock_fprog prog;
 
 	if (dup3(fd, FILE_FD, O_CLOEXEC) < 0 || close_range(FILE_FD + 1, ~0u, 0) < 0 ||
-	    sandbox_keep_caps(0) < 0 || sandbox_compile(roles, &prog) < 0 ||
-	    (size_max->set && bound(FILE_FD, size_max->v) < 0) || sandbox_load(&prog) < 0)
+	    sandbox_keep_caps(0) < 0 || sandbox_compile(roles, &prog) < 0)
+		_exit(EXIT_SEAL);
+	/* What it took to compile it is not kept for as long as the file is open. */
+	malloc_trim(0);
+	if ((size_max->set && bound(FILE_FD, size_max->v) < 0) || sandbox_load(&prog) < 0)
 		_exit(EXIT_SEAL);
 }
 

@@ -262,7 +262,7 @@ static int account_of(struct worker *w, const struct request *rq,
 {
 	struct rbuf r = rbuf_of(rq->steps->account.p, rq->steps->account.len);
 
-	return schema_get(&r, &schema_account, &w->arena, account);
+	return schema_whole(&r, &schema_account, &w->arena, account);
 }
 
 static void decide(struct worker *w, struct request *rq)

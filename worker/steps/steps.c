@@ -165,7 +165,7 @@ static void found(struct worker *w, struct request *rq, const struct frame *f)
 	struct msg_found at;
 
 	if (!f || f->flags & FRAME_ERROR ||
-	    schema_get(&r, &schema_found, &none, &at) < 0) {
+	    schema_whole(&r, &schema_found, &none, &at) < 0) {
 		steps_fail(w, rq, NULL);
 		return;
 	}
@@ -294,8 +294,8 @@ static void started(struct worker *w, struct request *rq, const struct frame *f)
 	struct arena none = {0};
 	struct msg_spawned got;
 
-	if (f->flags & FRAME_ERROR || schema_get(&r, &schema_spawned, &none, &got) < 0 ||
-	    got.pid.v <= 0) {
+	if (f->flags & FRAME_ERROR ||
+	    schema_whole(&r, &schema_spawned, &none, &got) < 0 || got.pid.v <= 0) {
 		fail_start(w, rq, f);
 		return;
 	}
@@ -325,7 +325,7 @@ static void fetched(struct worker *w, struct request *rq, const struct frame *f)
 	struct msg_ended end = {0};
 
 	if (f->flags & FRAME_ERROR ||
-	    schema_get(&r, &schema_exec_status_result, &none, &got) < 0) {
+	    schema_whole(&r, &schema_exec_status_result, &none, &got) < 0) {
 		fail_start(w, rq, f);
 		return;
 	}
