@@ -10,7 +10,7 @@ import resource
 import programs
 import scratch
 import tap
-from agent import PATIENCE, VARIANT, Closed, crew, status, wait_until
+from agent import PATIENCE, VARIANT, Closed, children, status, wait_until
 from programs import Folder
 
 MIB = 1 << 20
@@ -78,7 +78,7 @@ def test_each_process_has_its_budget():
             # Nobody who is sealed can have more.
             assert name == "spawner" or got[1] == budget, (name, got)
         worker = a.child("worker")
-        for pid in crew(worker):
+        for pid in children(worker):
             assert bounds(pid) == (BUDGETS["worker"],) * 2
 
 

@@ -12,7 +12,7 @@ import tempfile
 
 import frost
 import tap
-from agent import VARIANT, children, stopped, wait_until
+from agent import VARIANT, stopped, wait_until
 from hostile import (ABANDON, BODY_FD, ERROR, LOG, OPS, REPLY, SEALS, STATE, TABLE, Descriptors,
                      Worker, frame, note, request, request_head, text)
 
@@ -193,7 +193,7 @@ def test_as_many_as_there_may_be():
 
 def test_reload_in_flight():
     with Worker(policy=POLICY) as w:
-        with stopped(children(w.pid)[0]):
+        with stopped(w.reader.pid):
             check(Reload(w))
         w.works()
 

@@ -274,6 +274,7 @@ static void none_is_without_a_fence(void **state)
 
 	(void)state;
 	assert_int_equal(loop_init(&loop), 0);
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
 	if (worker_fork(&c, &loop, &plan, ended) == FORK_CHILD)
 		_exit(0);
 	assert_int_equal(waitid(P_PIDFD, (id_t)c.exit.fd, &end, WEXITED), 0);
