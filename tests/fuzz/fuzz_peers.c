@@ -55,7 +55,7 @@ static struct fuzz {
 	size_t policy;
 	int bulk, null;
 	int supervisor;
-	struct end frontend, inspector, spawner;
+	struct end frontend, inspector, spawner, reader;
 	struct fake_child children[CHILDREN_MAX];
 	size_t n_children;
 	bool answered[ASKED_MAX]; /* requests of the frontend's, by their number: whole */
@@ -64,15 +64,6 @@ static struct fuzz {
 } fuzz;
 
 /* ---- children, in the place of worker/fork.c ---- */
-
-/* The reader's answer to its first question lies ready. */
-static void answer_reader(int sock)
-{
-	frame_send(sock, &(struct frame){.type = FRAME_IMAGE,
-					 .request = 1,
-					 .n_fds = 1,
-					 .fds = {fuzz.images[fuzz.policy], -1}});
-}
 
 enum fork_side worker_fork(struct child *c, struct loop *loop,
 			   const struct fork_plan *plan,
@@ -86,8 +77,6 @@ enum fork_side worker_fork(struct child *c, struct loop *loop,
 	*fake = (struct fake_child){.child = c};
 	fake->end.sock = fcntl(plan->keep[0], F_DUPFD_CLOEXEC, 0);
 	must(fake->end.sock >= 0);
-	if (plan->roles & SC_ROLE(SANDBOX_POLICY))
-		answer_reader(plan->keep[0]);
 	fuzz.n_children++;
 	return FORK_WORKER;
 }
@@ -176,6 +165,12 @@ static void check_to_spawner(struct end *e, const struct frame *f)
 	e->request = f->request;
 }
 
+static void check_to_reader(struct end *e, const struct frame *f)
+{
+	must(f->type == FRAME_READ || f->type == FRAME_KEEP || f->type == FRAME_HELLO);
+	e->request = f->request;
+}
+
 static void check_to_child(struct end *e, const struct frame *f)
 {
 	struct rbuf r = rbuf_of(f->body, f->len);
@@ -202,6 +197,7 @@ static void take_all(void)
 	take(&fuzz.frontend, check_to_frontend);
 	take(&fuzz.inspector, check_to_inspector);
 	take(&fuzz.spawner, check_to_spawner);
+	take(&fuzz.reader, check_to_reader);
 	for (size_t i = 0; i < fuzz.n_children; i++)
 		take(&fuzz.children[i].end, check_to_child);
 }
@@ -346,6 +342,9 @@ static const struct step {
 	{'S', raw, &fuzz.spawner, 0, true},
 	{'c', raw, NULL, 0, false},
 	{'C', raw, NULL, 0, true},
+	{'p', raw, &fuzz.reader, 0, false},
+	{'P', raw, &fuzz.reader, 0, true},
+	{'r', answer, &fuzz.reader, FRAME_IMAGE, true},
 	{'q', request, &fuzz.frontend, 0, false},
 	{'Q', request, &fuzz.frontend, 0, true},
 	{'j', answer, &fuzz.inspector, FRAME_REPLY, false},
@@ -360,6 +359,7 @@ static const struct step {
 	{'2', supervise, &fuzz.inspector, LAUNCH_MSG_INSPECTOR, true},
 	{'3', supervise, &fuzz.spawner, LAUNCH_MSG_SPAWNER, true},
 	{'4', supervise, &nobody, LAUNCH_MSG_RELOAD, false},
+	{'0', supervise, &fuzz.reader, LAUNCH_MSG_READER, true},
 	{'5', hang_up, &fuzz.frontend, 0, false},
 	{'6', hang_up, &fuzz.inspector, 0, false},
 	{'7', hang_up, &fuzz.spawner, 0, false},
@@ -405,9 +405,20 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+/* A reader whose answer to the first question, whichever number that has, lies ready. */
+static void begin_reader(void)
+{
+	supervise(&fuzz.reader, LAUNCH_MSG_READER, NULL, true);
+	for (uint32_t number = 1; number <= 2; number++)
+		frame_send(fuzz.reader.sock,
+			   &(struct frame){.type = FRAME_IMAGE,
+					   .request = number,
+					   .n_fds = 1,
+					   .fds = {fuzz.images[fuzz.policy], -1}});
+}
+
 static void begin(uint8_t policy)
 {
-	static const struct policy_from from = {0};
 	struct worker *w = &fuzz.w;
 	int pair[2];
 
@@ -416,7 +427,7 @@ static void begin(uint8_t policy)
 	fuzz.state->last_handle = HANDLE_FIRST - 1;
 	fuzz.n_children = 0;
 	fuzz.policy = policy % ARRAY_SIZE(profiles);
-	fuzz.frontend = fuzz.inspector = fuzz.spawner = nobody;
+	fuzz.frontend = fuzz.inspector = fuzz.spawner = fuzz.reader = nobody;
 	memset(fuzz.answered, 0, sizeof(fuzz.answered));
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	must(dup2(pair[1], LAUNCH_FD_SOCKET) == LAUNCH_FD_SOCKET);
@@ -424,7 +435,7 @@ static void begin(uint8_t policy)
 	fuzz.supervisor = pair[0];
 	w->state = fuzz.state;
 	w->sys.root_fd = -1;
-	w->control.fd = w->reader.kept_fd = -1;
+	w->control.fd = -1;
 	w->systemd = true;
 	w->arena = (struct arena){.p = malloc(ARENA_SIZE), .cap = ARENA_SIZE};
 	must(w->arena.p && loop_init(&w->loop) == 0 && launch_init(w) == 0 &&
@@ -433,7 +444,8 @@ static void begin(uint8_t policy)
 	     freeze_open(w, NULL, "/hook") == 0 &&
 	     audit_init(&w->audit, &w->sink, "fuzz") == 0);
 	sink_hold(&w->sink);
-	must(reload_first(w, &from) == 0 && repeats_init(w) == 0);
+	begin_reader();
+	must(reload_first(w) == 0 && repeats_init(w) == 0);
 	must(!*policy_text(&w->gen->policy, w->gen->policy.head->locked_down));
 	/* It is not sealed, and the sanitizer has to look into it. */
 	must(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
@@ -459,6 +471,7 @@ static void end(int own)
 	close_p(&fuzz.frontend.sock);
 	close_p(&fuzz.inspector.sock);
 	close_p(&fuzz.spawner.sock);
+	close_p(&fuzz.reader.sock);
 	must(fuzz_turn(&w->loop) == 0);
 	reload_stop(w);
 	requests_stop(w);

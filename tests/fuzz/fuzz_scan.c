@@ -207,23 +207,23 @@ static void check_requests(const uint8_t *p, size_t len)
 	wbuf_free(&r.bulk);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct run r[2];
 
-	if (!len)
+	if (!size)
 		return 0;
 	for (int i = 0; i < 2; i++) {
 		r[i] = (struct run){.sink = {bulk_begin, bulk_write, bulk_drop}};
 		r[i].bulk = wbuf_growing(1000);
 		/* An error for each byte, at most; escapes make six of one. */
-		r[i].log = wbuf_growing(len * 512 + 64);
-		run(&r[i], data + 1, len - 1, i ? data[0] : 0);
+		r[i].log = wbuf_growing(size * 512 + 64);
+		run(&r[i], data + 1, size - 1, i ? data[0] : 0);
 		assert(!r[i].log.bad && !r[i].bulk.bad);
 	}
 	assert(r[0].log.len == r[1].log.len);
 	assert(!memcmp(r[0].log.p, r[1].log.p, r[0].log.len));
-	check_requests(data + 1, len - 1);
+	check_requests(data + 1, size - 1);
 	for (int i = 0; i < 2; i++) {
 		wbuf_free(&r[i].bulk);
 		wbuf_free(&r[i].log);
