@@ -293,15 +293,14 @@ static void raw(struct end *e, uint16_t type, struct rbuf *bytes, bool with_fd)
 		fuzz_send(e->sock, bytes, &fuzz.bulk, with_fd ? 1 : 0);
 }
 
-/* As if everything had had its time; a thaw that nobody asked for has all there is. */
+/* As if everything had had its time. */
 static void pass_time(struct end *e, uint16_t type, struct rbuf *bytes, bool with_fd)
 {
 	struct worker *w = &fuzz.w;
 
 	(void)e, (void)type, (void)bytes, (void)with_fd;
 	for (size_t i = 0; i < ARRAY_SIZE(w->requests); i++)
-		if (!w->requests[i].own || w->requests[i].part)
-			w->requests[i].deadline_ms = 0;
+		w->requests[i].deadline_ms = 0;
 	must(w->limit.fn(&w->limit) == 0);
 }
 

@@ -246,6 +246,9 @@ void freeze_late(struct worker *w, struct request *rq, const struct err *e)
 		hooks_late(w, e);
 	} else if (f->state == FS_FREEZING) {
 		freeze_roll_back(w, e, CAUSE_FAILURE);
+	} else if (rq->own) {
+		/* Nobody waits for it; the thaw goes on. */
+		rq->deadline_ms = now_ms() + rq->limit_ms;
 	} else {
 		/* Its client has had its time; the thaw goes on. */
 		f->rq = request_own(w);

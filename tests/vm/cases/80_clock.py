@@ -72,7 +72,8 @@ def _(vm):
             assert goal <= told <= goal + 5, (goal, told)
         before, begin = clocks(vm)[0], time.monotonic()
         with records.recorded(vm, "time-set", command="guest-set-time") as rows:
-            # Virsh itself names the whole second.
+            # Virsh itself names the whole second: which one, is sure at its beginning.
+            time.sleep(1 - time.time() % 1)
             now = int(time.time())
             after = shown_after(vm, now, lambda: vm.virsh("domtime", "--now"))
         # The clock went on as well, before it was set and afterwards.
