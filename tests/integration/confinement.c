@@ -19,19 +19,7 @@
 #include "ipc/wire.h"
 #include "ipc/util.h"
 #include "sandbox/sandbox.h"
-
-static const char *const names[SANDBOX_ROLE_COUNT] = {
-	[SANDBOX_FRONTEND] = "frontend", [SANDBOX_INSPECTOR] = "inspector",
-	[SANDBOX_WORKER] = "worker",     [SANDBOX_CHILD] = "child",
-	[SANDBOX_POLICY] = "policy",     [SANDBOX_SMART] = "smart",
-	[SANDBOX_LOOK] = "look",         [SANDBOX_OPEN] = "open",
-	[SANDBOX_MAKE] = "make",         [SANDBOX_HANDLE] = "handle",
-	[SANDBOX_MOUNTS] = "mounts",     [SANDBOX_FREEZER] = "freezer",
-	[SANDBOX_THAWER] = "thawer",     [SANDBOX_CLOCK] = "clock",
-	[SANDBOX_SYSFS] = "sysfs",       [SANDBOX_HOME] = "home",
-	[SANDBOX_AT_HOME] = "at-home",   [SANDBOX_SIGNAL] = "signal",
-	[SANDBOX_REBOOT] = "reboot",
-};
+#include "tests/lib/trycall.h"
 
 static void put_names(struct wbuf *w, uint32_t roles)
 {
@@ -41,7 +29,7 @@ static void put_names(struct wbuf *w, uint32_t roles)
 		if (!(roles & SC_ROLE(i)))
 			continue;
 		wbuf_text(w, between);
-		jsonw_cstr(w, names[i]);
+		jsonw_cstr(w, try_roles[i]);
 		between = ", ";
 	}
 	wbuf_text(w, "]");
@@ -54,7 +42,7 @@ static void put_roles(struct wbuf *w)
 
 		sandbox_beneath_text(SC_ROLE(i), files, sizeof(files));
 		wbuf_text(w, i ? ",\n" : "\n");
-		jsonw_cstr(w, names[i]);
+		jsonw_cstr(w, try_roles[i]);
 		wbuf_text(w, ": ");
 		jsonw_cstr(w, files);
 	}
