@@ -146,7 +146,7 @@ int control_answer(struct control_link *l, uint64_t timeout_ms, struct msg_contr
 	l->arena.len = 0;
 	r = rbuf_of(f.body, f.len);
 	good = f.type == FRAME_CONTROLLED &&
-	       schema_get(&r, &schema_controlled, &l->arena, m) == 0 && rbuf_done(&r);
+	       schema_whole(&r, &schema_controlled, &l->arena, m) == 0;
 	frame_close_fds(&f);
 	return good ? CTL_OK : ctl_fail("what answers is no agent");
 }

@@ -114,7 +114,7 @@ static const void *decode_args(struct worker *w, const struct asked *q, struct r
 {
 	void *args = arena_take(&w->arena, q->op->args->size);
 
-	if (!args || schema_get(r, q->op->args, &w->arena, args) < 0 || !rbuf_done(r))
+	if (!args || schema_whole(r, q->op->args, &w->arena, args) < 0)
 		return NULL;
 	return args;
 }

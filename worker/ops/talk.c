@@ -50,8 +50,7 @@ void talk_ask(uint32_t op, struct talk_question *q)
 	});
 	talk_receive(q->buf, &f);
 	r = rbuf_of(f.body, f.len);
-	if (f.type != FRAME_GO || schema_get(&r, q->answers, &none, q->answer) < 0 ||
-	    !rbuf_done(&r))
+	if (f.type != FRAME_GO || schema_whole(&r, q->answers, &none, q->answer) < 0)
 		_exit(EXIT_VIOLATION);
 }
 
