@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import freezing
 import frost
@@ -205,13 +206,16 @@ def test_a_process_that_is_started_again():
 
 # ---- a journal that does not take them ---------------------------------------------------------
 
-def requests_without_waiting(a, c, count):
-    """Answers COUNT requests; asserts that the worker waits for nothing but its loop."""
+def requests_without_waiting(a, c, count, retries=False):
+    """Answers COUNT requests; asserts that the worker waits for nothing but its loop. With
+    RETRIES, so long that it tries again what it could not send before they began."""
     worker = a.child("worker")
     with Counted([worker]) as calls:
         for n in range(count):
             c.call("guest-file-seek", handle=1000, offset=n, whence=0)
             assert "return" in c.call("guest-get-host-name")
+        if retries:
+            time.sleep(1.2)
     sent = [line for line in calls.lines
             if re.match(r"send(msg|to)\(", line) and "unfinished" not in line]
     assert sent, calls.lines[:20]
@@ -244,7 +248,7 @@ def test_a_journal_that_is_gone_and_back():
     with journal() as j, to_journal() as a, a.client() as c:
         c.call("guest-get-host-name")
         j.end()
-        calls = requests_without_waiting(a, c, 20)
+        calls = requests_without_waiting(a, c, 20, retries=True)
         assert any("ECONNREFUSED" in line or "ENOENT" in line for line in calls.lines)
         j.start()
         wait_until(lambda: [r for r in j.records()
