@@ -34,8 +34,8 @@
 /*
  * Messages on the supervisor's socket with the worker (SOCK_SEQPACKET, one byte each).
  * Supervisor to worker: a new program's socket end travels with the byte (SCM_RIGHTS).
- * Worker to supervisor: exactly one, once, when it is ready to decide: whether its policy
- * can need the spawner as well.
+ * Worker to supervisor: when it is ready to decide, whether its policy can need the spawner
+ * as well; then, started with --alive MS, that its loop turns, once in so many milliseconds.
  */
 #define LAUNCH_MSG_FRONTEND  'f'
 #define LAUNCH_MSG_INSPECTOR 'i'
@@ -46,6 +46,7 @@
 #define LAUNCH_MSG_RELOAD    'h' /* likewise: read the policy again */
 #define LAUNCH_MSG_READY     'r'
 #define LAUNCH_MSG_READY_RUN 'R'
+#define LAUNCH_MSG_ALIVE     'a'
 
 /*
  * Exit statuses of the programs it starts, told apart by the supervisor.

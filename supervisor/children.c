@@ -161,6 +161,7 @@ static const char **put_option(const char **arg, const char *option, const char 
 /* What is put together for them: how records name the channel, and the lists' word. */
 struct words {
 	char channel[256];
+	char alive[24];
 	char denied[2 * sizeof(uint64_t) + 1];
 };
 
@@ -170,6 +171,7 @@ static void words_of(const struct supervisor *s, struct words *words)
 
 	snprintf(words->channel, sizeof(words->channel), "%s%s%s", c->method->name,
 		 c->path ? ":" : "", c->path ? c->path : "");
+	snprintf(words->alive, sizeof(words->alive), "%" PRIu64, s->alive_ms);
 	snprintf(words->denied, sizeof(words->denied), "%" PRIx64, ~s->commands);
 }
 
@@ -180,6 +182,7 @@ static void worker_args(const struct supervisor *s, const struct words *words,
 	arg = put_option(arg, "--channel", words->channel);
 	arg = put_option(arg, "--runtime", s->runtime);
 	arg = put_option(arg, "--hook", s->hook);
+	arg = put_option(arg, "--alive", s->alive_ms ? words->alive : NULL);
 	if (s->audit.journal)
 		*arg++ = "--journal";
 	if (s->verbose)
@@ -198,7 +201,7 @@ static int launch_child(const struct child *c, int socket)
 {
 	const struct supervisor *s = c->s;
 	struct words words = {};
-	const char *argv[10] = {name_of(c)};
+	const char *argv[12] = {name_of(c)};
 	struct launch l = {
 		.argv = argv,
 		.exe = c->exe,
@@ -459,20 +462,31 @@ static int on_timer(struct timer *t)
 	return 0;
 }
 
+static int on_ready(struct child *worker, bool run)
+{
+	struct supervisor *s = worker->s;
+
+	s->ready = true;
+	s->run = run;
+	if (loop_events(&s->loop, &worker->socket, s->alive_ms ? EPOLLIN : 0) < 0 ||
+	    timer_disarm(&worker->timer) < 0)
+		return -1;
+	return advance(s);
+}
+
 static int on_socket(struct source *source, uint32_t events)
 {
 	struct child *c = CONTAINER_OF(source, struct child, socket);
-	char byte;
+	char byte = 0;
 
-	/* Only the worker's is asked for input, until it is ready. */
-	if ((events & EPOLLIN) && recv(source->fd, &byte, 1, MSG_DONTWAIT) == 1 &&
-	    (byte == LAUNCH_MSG_READY || byte == LAUNCH_MSG_READY_RUN)) {
-		c->s->ready = true;
-		c->s->run = byte == LAUNCH_MSG_READY_RUN;
-		if (loop_events(&c->s->loop, source, 0) < 0 ||
-		    timer_disarm(&c->timer) < 0)
-			return -1;
-		return advance(c->s);
+	/* Only the worker's is asked for input. */
+	if ((events & EPOLLIN) && recv(source->fd, &byte, 1, MSG_DONTWAIT) == 1) {
+		if (!c->s->ready && byte == LAUNCH_MSG_READY)
+			return on_ready(c, false);
+		if (!c->s->ready && byte == LAUNCH_MSG_READY_RUN)
+			return on_ready(c, true);
+		if (c->s->ready && byte == LAUNCH_MSG_ALIVE)
+			return notify_manager("WATCHDOG=1"), 0;
 	}
 	close_socket(c);
 	return timer_arm_ms(&c->timer,

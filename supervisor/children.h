@@ -2,7 +2,7 @@
  * supervisor/children.h - start, watch and restart the other processes
  *
  * Runs in:   supervisor, root
- * Input:     ends of the processes; one byte of the worker, once
+ * Input:     ends of the processes; a byte of the worker's at a time
  * May touch: processes that it started, the channel
  * Must not:  read anything else from them, read or write the channel
  *
@@ -94,7 +94,9 @@ struct supervisor {
 	int policy;                         /* of LAUNCH_FD_POLICY */
 	const char *runtime; /* directory in memory for a thawer's socket; NULL: none */
 	const char *hook;    /* of freezes; NULL: none */
-	char said[8192];     /* lines that wait for a thaw */
+	uint64_t
+		alive_ms; /* between two signs of life of the worker; 0: none is wanted */
+	char said[8192];  /* lines that wait for a thaw */
 	size_t said_len;
 	struct timer said_timer;
 	uint64_t commands; /* that the lists leave, by number in ipc/ops.h; ~0: no list */

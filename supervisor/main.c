@@ -18,6 +18,7 @@
 #include "supervisor/config.h"
 #include "supervisor/daemon.h"
 #include "supervisor/lists.h"
+#include "supervisor/notify.h"
 #include "supervisor/paths.h"
 #include "supervisor/setup.h"
 
@@ -153,6 +154,7 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 	s->policy_root = o->policy_root;
 	s->spawner = o->spawner;
 	s->hook = o->fsfreeze_hook;
+	s->alive_ms = notify_alive_ms();
 	s->commands = lists_leave(o->allow, o->block);
 	s->verbose = o->verbose;
 	s->retry = o->retry;

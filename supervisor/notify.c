@@ -2,12 +2,15 @@
  * supervisor/notify.c - tell the service manager (the sd_notify protocol)
  *
  * Runs in:   supervisor, root
- * Input:     NOTIFY_SOCKET of the environment, set by the service manager
+ * Input:     NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID of the environment, set by the
+ *            service manager
  * May touch: a datagram socket of its own
  * Must not:  block, fail the agent
  */
 #include "supervisor/notify.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -31,4 +34,27 @@ void notify_manager(const char *state)
 		return;
 	sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&addr,
 	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+}
+
+/* A decimal number in the environment; 0 if there is none. */
+static uint64_t number_in(const char *name)
+{
+	const char *text = getenv(name);
+	uint64_t n = 0;
+	char end;
+
+	return text && *text >= '0' && *text <= '9' &&
+			       sscanf(text, "%" SCNu64 "%c", &n, &end) == 1
+		       ? n
+		       : 0;
+}
+
+uint64_t notify_alive_ms(void)
+{
+	uint64_t half = number_in("WATCHDOG_USEC") / 2000;
+
+	/* It may be meant for a process that started us. */
+	if (getenv("WATCHDOG_PID") && number_in("WATCHDOG_PID") != (uint64_t)getpid())
+		return 0;
+	return half < NOTIFY_ALIVE_MAX_MS ? half : NOTIFY_ALIVE_MAX_MS;
 }

@@ -250,18 +250,35 @@ static int launch_event(struct source *s, uint32_t events)
 	return new_inspector(w, TAKE_FD(fd));
 }
 
+static int say(struct worker *w, char byte)
+{
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return sendmsg(w->launch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : -1;
+}
+
+/* That our loop turns; who is not heard of is replaced by the service manager. */
+static int on_alive(struct timer *t)
+{
+	struct worker *w = CONTAINER_OF(t, struct worker, alive);
+
+	say(w, LAUNCH_MSG_ALIVE); /* a supervisor that is behind has some of ours */
+	return timer_arm_ms(t, w->alive_ms);
+}
+
 int launch_init(struct worker *w)
 {
 	w->frontend.source.fd = w->inspector.source.fd = -1;
 	w->spawner.source.fd = w->reader.source.fd = -1;
+	if (timer_init(&w->loop, &w->alive, on_alive) < 0)
+		return -1;
 	return loop_add(&w->loop, &w->launch, LAUNCH_FD_SOCKET, EPOLLIN, launch_event);
 }
 
 int launch_ready(struct worker *w, bool run)
 {
-	char byte = run ? LAUNCH_MSG_READY_RUN : LAUNCH_MSG_READY;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	return sendmsg(w->launch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : -1;
+	if (w->alive_ms && timer_arm_ms(&w->alive, w->alive_ms) < 0)
+		return -1;
+	return say(w, run ? LAUNCH_MSG_READY_RUN : LAUNCH_MSG_READY);
 }

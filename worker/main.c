@@ -27,6 +27,7 @@ struct settings {
 	const char *runtime; /* directory in memory; NULL: there is none */
 	const char *hook;    /* of freezes; NULL: none */
 	const char *channel; /* as records name it; NULL: it has no name */
+	uint64_t alive_ms;   /* between two signs of life; 0: none is wanted */
 	bool journal;        /* records go there */
 	bool verbose;
 };
@@ -37,6 +38,7 @@ static int parse(int argc, char **argv, struct settings *s)
 		{"runtime", required_argument, NULL, 't'},
 		{"hook", required_argument, NULL, 'h'},
 		{"channel", required_argument, NULL, 'c'},
+		{"alive", required_argument, NULL, 'a'},
 		{"journal", no_argument, NULL, 'j'},
 		{"verbose", no_argument, NULL, 'v'},
 		{0},
@@ -51,6 +53,8 @@ static int parse(int argc, char **argv, struct settings *s)
 			s->hook = optarg;
 		else if (c == 'c')
 			s->channel = optarg;
+		else if (c == 'a')
+			s->alive_ms = strtoull(optarg, NULL, 10);
 		else if (c == 'j')
 			s->journal = true;
 		else if (c == 'v')
@@ -194,6 +198,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* of an open file with a largest size: EFBIG */
 	w->verbose = settings.verbose;
+	w->alive_ms = settings.alive_ms;
 	if (prepare(w, &settings) < 0)
 		return fail(EXIT_SYSTEM, "cannot start the worker", strerror(errno));
 	if (reload_first(w) < 0)

@@ -166,6 +166,8 @@ struct worker {
 	uint64_t last_program;
 	struct timer limit;
 	struct timer repeats;
+	struct timer alive;
+	uint64_t alive_ms; /* between two signs of life; 0: none is wanted */
 	struct freeze freeze;
 	bool stopping; /* the supervisor said so: what is frozen is thawed first */
 

@@ -11,6 +11,7 @@
  *   exit N     end with this status
  *   mute       worker: do not say that we are ready
  *   ready      worker: say it now
+ *   say C      worker: say the letter C
  *   drop       worker: close the sockets that were handed over
  *   hangup     worker: close our socket to the supervisor
  *   stubborn   stay when the socket hangs up
@@ -45,13 +46,16 @@ static void note(const struct fake *f, const char *what)
 		dprintf(fd, "%s %d %s\n", f->name, (int)getpid(), what);
 }
 
-static void say_ready(const struct fake *f)
+static void say(char byte)
 {
-	const char byte = LAUNCH_MSG_READY;
-
-	note(f, "ready");
 	if (send(LAUNCH_FD_SOCKET, &byte, 1, MSG_NOSIGNAL) != 1)
 		_exit(EXIT_SYSTEM);
+}
+
+static void say_ready(const struct fake *f)
+{
+	note(f, "ready");
+	say(LAUNCH_MSG_READY);
 }
 
 static void obey(struct fake *f, const char *command)
@@ -64,6 +68,8 @@ static void obey(struct fake *f, const char *command)
 		f->stubborn = true;
 	else if (strcmp(command, "ready") == 0)
 		say_ready(f);
+	else if (strncmp(command, "say ", 4) == 0)
+		say(command[4]);
 	else if (strcmp(command, "hangup") == 0)
 		close(LAUNCH_FD_SOCKET);
 	else if (strcmp(command, "drop") == 0)

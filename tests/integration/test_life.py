@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import tempfile
 import threading
 import time
 
@@ -384,6 +386,35 @@ def cases():
                      lambda v=victim: check_in_flight(v)))
     todo += tap.tests(globals())
     return todo
+
+
+# ---- signs of life ----------------------------------------------------------------------------
+
+def test_a_worker_that_hangs_gives_no_sign_of_life():
+    """The service manager hears of its loop, not of a process that merely is there."""
+    with tempfile.TemporaryDirectory(prefix="postern-life-") as folder, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(os.path.join(folder, "notify"))
+        manager.settimeout(PATIENCE)
+        with Agent(env={"NOTIFY_SOCKET": manager.getsockname(),
+                        "WATCHDOG_USEC": "400000"}) as a:
+            heard = {manager.recv(100) for _ in range(6)}
+            assert heard == {b"READY=1", b"WATCHDOG=1"}, heard
+            worker = a.child("worker")
+            os.kill(worker, signal.SIGSTOP)
+            time.sleep(0.3)
+            manager.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    manager.recv(100)
+            manager.settimeout(1)
+            try:
+                raise AssertionError(manager.recv(100))
+            except TimeoutError:
+                pass
+            os.kill(worker, signal.SIGCONT)
+            manager.settimeout(PATIENCE)
+            assert manager.recv(100) == b"WATCHDOG=1"
 
 
 tap.run(cases())

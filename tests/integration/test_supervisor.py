@@ -314,6 +314,54 @@ def test_a_manager_that_does_not_read_stops_nothing():
         s.stop()
 
 
+def manager_of(s):
+    """A service manager's socket, and the environment that names it."""
+    path = os.path.join(s.dir, "notify")
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(path)
+    manager.settimeout(PATIENCE)
+    return manager, {"NOTIFY_SOCKET": path}
+
+
+def is_silent(manager, seconds):
+    manager.settimeout(seconds)
+    try:
+        raise AssertionError(manager.recv(100))
+    except TimeoutError:
+        manager.settimeout(PATIENCE)
+
+
+def test_signs_of_life_are_passed_on():
+    with Stage() as s:
+        manager, env = manager_of(s)
+        s.play(env={**env, "WATCHDOG_USEC": "180000000"})
+        assert manager.recv(100) == b"READY=1"
+        # At most once a minute, however long the manager would wait.
+        assert "--alive 60000" in proc(s.pid("worker"), "cmdline").replace("\0", " ")
+        for _ in range(3):
+            s.do("worker", "say a")
+            assert manager.recv(100) == b"WATCHDOG=1"
+        first = s.pid("worker")
+        s.do("worker", "say z")  # no word of a worker's
+        assert s.pid("worker", 2) != first
+        is_silent(manager, 0.3)
+        manager.close()
+
+
+def test_signs_of_life_that_nobody_wants():
+    for usec, pid in ((None, None), ("0", None), ("x", None), ("180000000", "1"), ("", "")):
+        with Stage() as s:
+            manager, env = manager_of(s)
+            env |= {k: v for k, v in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid))
+                    if v is not None}
+            s.play(env=env)
+            assert manager.recv(100) == b"READY=1"
+            assert "--alive" not in proc(s.pid("worker"), "cmdline"), env
+            s.do("worker", "say a")
+            is_silent(manager, 0.3)
+            manager.close()
+
+
 # ---- ends and restarts ---------------------------------------------------------------------
 
 def check_killed(program):
