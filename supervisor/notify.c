@@ -9,8 +9,7 @@
  */
 #include "supervisor/notify.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -40,13 +39,13 @@ void notify_manager(const char *state)
 static uint64_t number_in(const char *name)
 {
 	const char *text = getenv(name);
-	uint64_t n = 0;
-	char end;
+	char *end;
+	uint64_t n;
 
-	return text && *text >= '0' && *text <= '9' &&
-			       sscanf(text, "%" SCNu64 "%c", &n, &end) == 1
-		       ? n
-		       : 0;
+	if (!text || *text < '0' || *text > '9')
+		return 0;
+	n = strtoull(text, &end, 10);
+	return *end ? 0 : n;
 }
 
 uint64_t notify_alive_ms(void)
