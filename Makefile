@@ -15,6 +15,7 @@ DATADIR    ?= $(PREFIX)/share/postern
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 UDEVDIR    ?= $(PREFIX)/lib/udev/rules.d
 SYSUSERDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILEDIR ?= $(PREFIX)/lib/tmpfiles.d
 CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
 MANDIR     ?= $(PREFIX)/share/man
 BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
@@ -262,8 +263,10 @@ install: programs-release ## below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(DATADIR)/profiles $(DESTDIR)$(DATADIR)/examples
 	install -m 644 policy/profiles/*.conf $(DESTDIR)$(DATADIR)/profiles
 	install -m 644 examples/*.conf $(DESTDIR)$(DATADIR)/examples
+	install -d $(DESTDIR)$(DATADIR)/systemd
+	install -m 644 systemd/postern-safe.conf $(DESTDIR)$(DATADIR)/systemd/safe.conf
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(UDEVDIR) $(DESTDIR)$(SYSUSERDIR) \
-		$(DESTDIR)$(CATALOGDIR)
+		$(DESTDIR)$(TMPFILEDIR) $(DESTDIR)$(CATALOGDIR)
 	@# Units have absolute paths of programs.
 	for unit in $(notdir $(UNITS)); do \
 		sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/bin/|$(BINDIR)/|' \
@@ -273,6 +276,7 @@ install: programs-release ## below DESTDIR and PREFIX
 	done
 	install -m 644 systemd/postern.rules $(DESTDIR)$(UDEVDIR)/61-postern.rules
 	install -m 644 systemd/postern.sysusers $(DESTDIR)$(SYSUSERDIR)/postern.conf
+	install -m 644 systemd/postern.tmpfiles $(DESTDIR)$(TMPFILEDIR)/postern.conf
 	@# Read once `journalctl --update-catalog` was run; packages have a trigger for it.
 	install -m 644 systemd/postern.catalog $(DESTDIR)$(CATALOGDIR)
 	install -d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
@@ -286,7 +290,7 @@ uninstall: ## what install put there
 	rm -rf $(DESTDIR)$(DATADIR)
 	rm -f $(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS)) \
 		$(DESTDIR)$(UDEVDIR)/61-postern.rules $(DESTDIR)$(SYSUSERDIR)/postern.conf \
-		$(DESTDIR)$(CATALOGDIR)/postern.catalog
+		$(DESTDIR)$(TMPFILEDIR)/postern.conf $(DESTDIR)$(CATALOGDIR)/postern.catalog
 	rm -f $(PAGES:man/%=$(DESTDIR)$(MANDIR)/man1/%) \
 		$(DESTDIR)$(BASHDIR)/posternctl $(DESTDIR)$(ZSHDIR)/_posternctl
 	-rmdir $(DESTDIR)$(LIBEXECDIR)
