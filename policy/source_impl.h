@@ -4,7 +4,7 @@
  * Runs in:   reader, posternctl
  * Input:     bytes of policy files: any
  * May touch: memory of its own
- * Must not:  be included by others than parse.c, value.c, build.c
+ * Must not:  be included by others than parse.c, value.c, build.c (a test prints a table)
  */
 #ifndef POSTERN_POLICY_SOURCE_IMPL_H
 #define POSTERN_POLICY_SOURCE_IMPL_H

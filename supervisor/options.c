@@ -125,8 +125,8 @@ static const struct row rows[] = {
 	 "append the log to this file instead of standard error",
 	 VALUE(text_kind, logfile)},
 	{'f', "pidfile", "pidfile", "PATH",
-	 "default postern.pid in the state directory; with -d,\nand called qemu-ga by "
-	 "root, /run/qemu-ga.pid",
+	 "lock, with the number of the process; default\npostern.pid in the state "
+	 "directory; with -d, and called\nqemu-ga by root, /run/qemu-ga.pid",
 	 VALUE(text_kind, pidfile)},
 	{'F', "fsfreeze-hook", "fsfreeze-hook", "[=PATH]",
 	 "run this program around a freeze, without a path\n" DEFAULT_HOOK
@@ -161,8 +161,12 @@ static const struct row rows[] = {
 	ROW_OWN("audit", "SINK", audit,
 		"decision records to journal, file:PATH or fd:N\n"
 		"(default journal where there is one, else fd:2)"),
-	ROW_OWN("frontend-user", "USER", frontend_user, "default postern-frontend"),
-	ROW_OWN("inspector-user", "USER", inspector_user, "default postern-inspector"),
+	ROW_OWN("frontend-user", "USER", frontend_user,
+		"account, by name or number, of the process that reads\nwhat the host "
+		"sends; default postern-frontend"),
+	ROW_OWN("inspector-user", "USER", inspector_user,
+		"account of the process that collects facts, another\none; default "
+		"postern-inspector"),
 	ROW_OWN("spawner", "PATH", spawner,
 		"socket of a spawner that runs as a service of its own"),
 	ROW_OWN("programs", "DIR", programs, "directory of the agent's other programs"),

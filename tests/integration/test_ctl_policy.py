@@ -115,20 +115,6 @@ def check_good(path):
     assert "test" in done.stdout
 
 
-def test_examples_of_the_manual():
-    """Every policy in the documentation, as it stands there."""
-    need_tree()
-    blocks = []
-    for path in glob.glob("doc/*.md"):
-        with open(path, encoding="utf-8") as f:
-            blocks += re.findall(r"^```ini\n(.*?)^```", f.read(), re.M | re.S)
-    assert len(blocks) > 5
-    for text in blocks:
-        with policy_file(text) as f:
-            done = ctl("check", f.name)
-            assert done.returncode == 0, text + done.stdout
-
-
 # ---- explain ----------------------------------------------------------------------------------
 
 POLICY = """\
