@@ -378,17 +378,20 @@ def test_logfile():
         a.argv += ["-l", log]
         a.start()
         assert a.stderr() == "", a.stderr()
-        with open(log, encoding="utf-8") as f:
-            lines = f.read().splitlines()
-        assert "postern: postern-frontend started" in lines, lines
-        assert "postern-worker: ready, policy legacy" in lines, lines
+
+        def lines():
+            with open(log, encoding="utf-8") as f:
+                return f.read().splitlines()
+        wanted = {"postern: postern-frontend started", "postern-worker: ready, policy legacy"}
+        wait_until(lambda: wanted <= set(lines()), lambda: f"{wanted} in {lines()}")
+        before = lines()
         assert stat.S_IMODE(os.stat(log).st_mode) == 0o600
         a.process.terminate()
         assert a.process.wait(PATIENCE) == 0
+        before += lines()[len(before):]  # what it said at its end
         a.start()
-        with open(log, encoding="utf-8") as f:
-            again = f.read().splitlines()
-        assert again[:len(lines)] == lines and len(again) > len(lines), again
+        wait_until(lambda: len(lines()) > len(before), "more lines")
+        assert lines()[:len(before)] == before, lines()
 
 
 def test_logfile_is_a_link():
