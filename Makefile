@@ -66,7 +66,11 @@ PRIVILEGED := postern postern-worker postern-spawner
 # What systemd is told of them.
 UNITS := $(wildcard systemd/*.service systemd/*.socket)
 
-PAGES := $(wildcard man/*.1)
+PAGES := $(wildcard man/*.[1-8])
+SECTIONS := $(sort $(patsubst .%,%,$(suffix $(PAGES))))
+
+# What the packages' maintainer scripts call.
+PACKAGING := packaging/migrate packaging/restart
 
 LIBS_tests := -lcmocka -lcjson -lmount -lseccomp -lcap-ng
 # The reader that our scanner is held against.
@@ -183,7 +187,7 @@ $(eval $(call TREE,fuzz,fuzz,$(FUZZ_CC),))
 # ---- what people ask for --------------------------------------------------------------
 
 .PHONY: FORCE all check check-vm check-vm-full check-built run deps unit integration fuzz \
-	lint tcb security cov install uninstall clean help
+	lint tcb security pages cov deb install uninstall clean help
 FORCE:
 
 FUZZERS := $(FUZZ:%=build/fuzz/%)
@@ -202,11 +206,11 @@ check: ## every test, with what it needs installed and built
 	@tests/run all
 
 check-vm: ## the agent in a real guest; AGENT=qemu-ga|off|wrong to compare
-	@tests/deps build vm
+	@tests/deps build deb vm
 	@tests/vm/run
 
 check-vm-full: ## the same, with the cases that take minutes
-	@tests/deps build vm
+	@tests/deps build deb vm
 	@tests/vm/run --full
 
 check-built: $(foreach v,release release-testops asan asan-testops,programs-$(v) helpers-$(v)) \
@@ -223,7 +227,8 @@ integration: ## the integration tests of VARIANT
 fuzz: $(FUZZERS) ## each fuzz target for TIME seconds
 	@tests/run --fuzz-time=$(TIME) fuzz
 
-SCRIPTS := .ci/run tests/deps tests/demo tests/lint/cov \
+SCRIPTS := .ci/run packaging/migrate packaging/restart packaging/deb \
+	$(addprefix debian/,preinst postinst prerm postrm) tests/deps tests/demo tests/lint/cov \
 	tests/vm/guest/usr/local/sbin/vm-shell tests/vm/guest/usr/local/sbin/vm-hardware tests/fixtures/collect
 lint: ## formatter, clang-tidy, cppcheck, shellcheck, mandoc, rules of our own: no finding
 	@tests/lint/includes
@@ -246,14 +251,24 @@ tcb: programs-release ## code lines that run with privilege, per program
 security: helpers-release ## rewrite what SECURITY.md says from the tables
 	@tests/lint/security build/release
 
+pages: programs-release helpers-release ## rewrite the lists in the manual pages from the tables
+	@tests/lint/pages build/release
+
 cov: tests-cov ## line coverage of the unit tests, per file
 	@find build/cov -name '*.gcda' -delete
 	@tests/run unit:cov
 	@tests/lint/cov build/cov
 
+deb: ## Debian packages into build/deb, looked at by lintian
+	@tests/deps build deb
+	@packaging/deb
+
 deps: ## install what a fresh Debian lacks (tests/packages)
 	@tests/deps
 
+PLACES := sed -e 's|/usr/sbin/|$(SBINDIR)/|g' -e 's|/usr/bin/|$(BINDIR)/|g' \
+	-e 's|/usr/libexec/postern/|$(LIBEXECDIR)/|g' -e 's|/usr/lib/systemd/system/|$(UNITDIR)/|g' \
+	-e 's|/usr/share/postern/|$(DATADIR)/|g'
 install: programs-release ## below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)
 	install -m 755 build/release/postern $(DESTDIR)$(SBINDIR)
@@ -267,31 +282,36 @@ install: programs-release ## below DESTDIR and PREFIX
 	install -m 644 systemd/postern-safe.conf $(DESTDIR)$(DATADIR)/systemd/safe.conf
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(UDEVDIR) $(DESTDIR)$(SYSUSERDIR) \
 		$(DESTDIR)$(TMPFILEDIR) $(DESTDIR)$(CATALOGDIR)
-	@# Units have absolute paths of programs.
+	@# Units, and what packages call, have absolute paths of programs.
 	for unit in $(notdir $(UNITS)); do \
-		sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/bin/|$(BINDIR)/|' \
-			-e 's|/usr/libexec/postern/|$(LIBEXECDIR)/|' \
-			systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit; \
+		$(PLACES) systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit; \
 		chmod 644 $(DESTDIR)$(UNITDIR)/$$unit; \
+	done
+	for script in $(notdir $(PACKAGING)); do \
+		$(PLACES) packaging/$$script >$(DESTDIR)$(LIBEXECDIR)/$$script || exit; \
+		chmod 755 $(DESTDIR)$(LIBEXECDIR)/$$script; \
 	done
 	install -m 644 systemd/postern.rules $(DESTDIR)$(UDEVDIR)/61-postern.rules
 	install -m 644 systemd/postern.sysusers $(DESTDIR)$(SYSUSERDIR)/postern.conf
 	install -m 644 systemd/postern.tmpfiles $(DESTDIR)$(TMPFILEDIR)/postern.conf
 	@# Read once `journalctl --update-catalog` was run; packages have a trigger for it.
 	install -m 644 systemd/postern.catalog $(DESTDIR)$(CATALOGDIR)
-	install -d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
-	install -m 644 $(PAGES) $(DESTDIR)$(MANDIR)/man1
+	install -d $(SECTIONS:%=$(DESTDIR)$(MANDIR)/man%) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
+	for page in $(PAGES); do \
+		install -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.} || exit; \
+	done
 	install -m 644 completion/posternctl.bash $(DESTDIR)$(BASHDIR)/posternctl
 	install -m 644 completion/_posternctl $(DESTDIR)$(ZSHDIR)
 
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/postern $(DESTDIR)$(BINDIR)/posternctl \
-		$(patsubst %,$(DESTDIR)$(LIBEXECDIR)/%,$(filter postern-%,$(PROGRAMS)))
+		$(patsubst %,$(DESTDIR)$(LIBEXECDIR)/%,$(filter postern-%,$(PROGRAMS))) \
+		$(PACKAGING:packaging/%=$(DESTDIR)$(LIBEXECDIR)/%)
 	rm -rf $(DESTDIR)$(DATADIR)
 	rm -f $(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS)) \
 		$(DESTDIR)$(UDEVDIR)/61-postern.rules $(DESTDIR)$(SYSUSERDIR)/postern.conf \
 		$(DESTDIR)$(TMPFILEDIR)/postern.conf $(DESTDIR)$(CATALOGDIR)/postern.catalog
-	rm -f $(PAGES:man/%=$(DESTDIR)$(MANDIR)/man1/%) \
+	rm -f $(foreach page,$(PAGES),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(DESTDIR)$(BASHDIR)/posternctl $(DESTDIR)$(ZSHDIR)/_posternctl
 	-rmdir $(DESTDIR)$(LIBEXECDIR)
 
