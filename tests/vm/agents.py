@@ -5,14 +5,17 @@
     wrong     ours with replies that are wrong: cases that pass then check nothing
     off       none: likewise
 """
+import glob
 import os
 import shutil
 
 import image
 
-SOURCES = ["Makefile", "completion", "ctl", "examples", "frontend", "inspector", "ipc", "json",
-           "man", "mounts", "policy", "reader", "sandbox", "spawner", "supervisor", "systemd",
-           "worker"]
+# What the package is built from.
+SOURCES = ["LICENSE", "Makefile", "README.md", "SECURITY.md", "completion", "ctl", "debian", "doc",
+           "examples", "frontend", "inspector", "ipc", "json", "man", "mounts", "packaging",
+           "policy", "reader", "sandbox", "spawner", "supervisor", "systemd", "tests/deps",
+           "tests/packages", "worker"]
 
 # file, what stands there, what stands there instead
 WRONG = [
@@ -104,18 +107,24 @@ WRONG = [
 ]
 
 
-def copy_sources(folder):
-    """The project in FOLDER, only what changed, so that make builds only that."""
+def source_files(tree):
     for part in SOURCES:
-        top = os.path.join(image.ROOT, part)
-        files = [top] if os.path.isfile(top) else \
-            [os.path.join(d, f) for d, _, names in os.walk(top) for f in names]
-        for source in files:
-            with open(source, "rb") as f:
-                write_changed(os.path.join(folder, os.path.relpath(source, image.ROOT)),
-                              f.read())
-        remove_gone(os.path.join(folder, part),
-                    {os.path.join(folder, os.path.relpath(f, image.ROOT)) for f in files})
+        top = os.path.join(tree, part)
+        yield from [top] if os.path.isfile(top) else \
+            sorted(os.path.join(d, f) for d, _, names in os.walk(top) for f in names)
+
+
+def copy_sources(folder):
+    """The project in FOLDER; what did not change keeps its time."""
+    kept = set()
+    for source in source_files(image.ROOT):
+        copy = os.path.join(folder, os.path.relpath(source, image.ROOT))
+        kept.add(copy)
+        with open(source, "rb") as f:
+            write_changed(copy, f.read())
+        shutil.copymode(source, copy)
+    for part in SOURCES:
+        remove_gone(os.path.join(folder, part), kept)
 
 
 def remove_gone(top, kept):
@@ -126,15 +135,22 @@ def remove_gone(top, kept):
                 os.unlink(os.path.join(d, name))
 
 
+def the_package(tree):
+    deb, = glob.glob(f"{tree}/build/deb/postern_*.deb")
+    return deb
+
+
 def write_changed(path, data):
+    """Was it something else before?"""
     try:
         with open(path, "rb") as f:
             if f.read() == data:
-                return
+                return False
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as f:
         f.write(data)
+    return True
 
 
 def make_wrong(folder):
@@ -152,6 +168,7 @@ def make_wrong(folder):
                         raise RuntimeError(f"{file} has changed, adapt agents.WRONG: {right}")
                     text = text.replace(right, wrong)
             write_changed(os.path.join(folder, part), text.encode())
+            shutil.copymode(source, os.path.join(folder, part))
     shutil.rmtree(folder + ".right")
 
 
@@ -170,23 +187,37 @@ class Agent:
         self.reference = reference  # qemu-ga 7.2: what came later it does not know
 
     def install(self, layer, log):
-        """Put the agent into the tree that is laid over the guest's root."""
+        """Put the agent's package into the tree that is laid over the guest's root."""
+        package = image.REFERENCE
         if self.sources:
-            self._install_postern(layer, log)
-            image.link(layer, "qemu-guest-agent.service", "/dev/null")
+            package = "postern"
+            shutil.copy(self._package(log), f"{layer}{image.DEBS}/{package}.deb")
         else:
             os.makedirs(f"{layer}/etc/qemu")
             with open(f"{layer}/etc/qemu/qemu-ga.conf", "w", encoding="ascii") as f:
                 f.write("[general]\nblacklist=guest-exec\n")
+        with open(f"{layer}{image.DEBS}/install", "w", encoding="ascii") as f:
+            f.write(f"{package}.deb")
         if not self.enabled:
             image.link(layer, self.unit, "/dev/null")
 
-    def _install_postern(self, layer, log):
+    def _package(self, log):
+        """Built anew if a source has changed since."""
         tree = f"{image.BUILD}/src-{self.sources.__name__}"
         self.sources(tree)
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-        image.run("make", "-C", tree, f"-j{os.cpu_count()}", "install", f"DESTDIR={layer}",
-                  "PREFIX=/usr", log=log, env=env)
+        key = "".join(f"{os.path.relpath(f, tree)} {os.stat(f).st_mtime_ns}\n"
+                      for f in source_files(tree)).encode()
+        if not write_changed(f"{tree}.built", key):
+            return the_package(tree)
+        try:
+            env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+            shutil.rmtree(f"{tree}/build/deb", ignore_errors=True)
+            image.run("make", "-C", tree, "deb", log=log,
+                      env={**env, "DEB_BUILD_OPTIONS": "nocheck"})
+            return the_package(tree)
+        except BaseException:
+            os.unlink(f"{tree}.built")
+            raise
 
 
 OURS = {"unit": "postern.service", "program": "/usr/sbin/postern",

@@ -4,11 +4,12 @@ Two parts, below build/vm/:
 
     base/       root file system, disks, kernel, modules: Debian as this machine's apt
                 knows it. Takes half a minute; kept until the packages or this file change.
-    layer       our files: tests/vm/guest/ and the agent, as a second archive behind the
-                initrd, which lays them over the root at the first boot. Takes a second.
+    layer       our files: tests/vm/guest/ and packages, as a second archive behind the
+                initrd, which lays them over the root at the first boot, and has dpkg install
+                the agent that is tried. Takes a second, and the package's build.
 
-So the agent runs from its normal paths, under the guest's systemd, and a run writes to
-nothing but overlays of its own.
+So the agent runs from its package, under the guest's systemd, and a run writes to nothing
+but overlays of its own.
 """
 import glob
 import hashlib
@@ -24,6 +25,8 @@ BUILD = os.path.join(ROOT, "build", "vm")
 BASE = os.path.join(BUILD, "base")
 GUEST = os.path.join(HERE, "guest")
 KERNEL = "linux-image-amd64"
+REFERENCE = "qemu-guest-agent"
+DEBS = "/var/tmp/debs"  # in the guest: packages, and `install`, the name of the agent's
 BOOT_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
 XZ = b"\xfd7zXZ\0"
 DISKS = ["root", "xfs", "btrfs", "scsi1", "scsi2", "scsi3", "sata", "usb", "nvme", "ide"]
@@ -119,6 +122,13 @@ def fetch_kernel(kernel, folder, log):
     return f"{folder}/tree"
 
 
+def fetch_reference(folder, log):
+    os.makedirs(folder)
+    run("apt-get", "download", "-qq", REFERENCE, cwd=folder, log=log)
+    deb, = glob.glob(f"{folder}/*.deb")
+    os.rename(deb, f"{folder}/{REFERENCE}.deb")
+
+
 def unpack_kernel(bzimage, path):
     """The ELF file in a bzImage: an emulated processor needs seconds to unpack it at each
     boot. The packed one is for a guest that is to sleep (machine.py). Where its fields are:
@@ -168,6 +178,8 @@ def make_root(kernel_tree, folder, path, log):
     run("mmdebstrap", "--mode=root", "--variant=minbase", *proxies(),
         f"--include={','.join(packages('guest'))}", release(), folder, f"{folder}.list",
         log=log)
+    # What it depends on stays; its package is put into DEBS.
+    run("chroot", folder, "dpkg", "--purge", REFERENCE, log=log)
     run("cp", "-a", f"{kernel_tree}/lib/modules", f"{folder}/usr/lib/modules", log=log)
     run("truncate", "-s", "2G", path)
     run("mke2fs", "-q", "-t", "ext4", "-d", folder, path, log=log)
@@ -198,6 +210,7 @@ def make_base(kernel, log):
         shutil.rmtree(stale, ignore_errors=True)
     os.makedirs(work)
     tree = fetch_kernel(kernel, f"{work}/kernel", log)
+    fetch_reference(f"{work}/debs", log)
     make_root(tree, f"{work}/tree", f"{work}/root.raw", log)
     make_initrd(tree, f"{work}/initrd", f"{work}/initrd.cpio")
     shutil.copy(glob.glob(f"{tree}/boot/vmlinuz-*")[0], f"{work}/vmlinuz")
@@ -241,6 +254,7 @@ def make_layer(agent, log):
     os.rename(f"{layer}/init", f"{work}/init")
     for unit in MASKED:
         link(layer, unit, "/dev/null")
+    shutil.copytree(f"{BASE}/debs", layer + DEBS)
     link(layer, "sysinit.target.wants/vm-shell.service", "../vm-shell.service")
     link(layer, "multi-user.target.wants/vm-hardware.service", "../vm-hardware.service")
     agent.install(layer, log)

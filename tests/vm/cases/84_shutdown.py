@@ -1,7 +1,7 @@
 """The guest is shut down from outside, and what was recorded of that is in the journal of the
 boot that it ended.
 
-The boot after that is the one that can sleep (84_suspend.py).
+The boot after that is the one that can sleep (85_suspend.py).
 """
 import time
 
