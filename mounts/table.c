@@ -8,6 +8,7 @@
  */
 #include "mounts/table.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "ipc/util.h"
@@ -53,6 +54,33 @@ static void rename_dev_root(char *text, size_t len)
 	}
 }
 
+/*
+ * Short of memory, libmount leaves out the line that it had none for, or all the rest,
+ * and says nothing of it: then a freeze would miss a file system. So it is asked twice,
+ * by errno, whether that was the reason: here for a line, below for the rest.
+ */
+static int on_bad_line(struct libmnt_table *table, const char *name, int line)
+{
+	const bool short_of_memory = errno == ENOMEM;
+
+	(void)table;
+	(void)name;
+	(void)line;
+	errno = 0;
+	/* Whatever else is wrong with it: a line that is none is left out. */
+	return short_of_memory ? -ENOMEM : 1;
+}
+
+static int parse(struct libmnt_table *table, FILE *f)
+{
+	errno = 0;
+	/* Of a file that has a name libmount finds out whose process it is. */
+	if (mnt_table_set_parser_errcb(table, on_bad_line) < 0 ||
+	    mnt_table_parse_stream(table, f, "") < 0)
+		return -1;
+	return errno == ENOMEM ? -1 : 0;
+}
+
 int mounts_each(char *text, size_t len, int (*each)(void *arg, struct libmnt_fs *fs),
 		void *arg)
 {
@@ -63,8 +91,7 @@ int mounts_each(char *text, size_t len, int (*each)(void *arg, struct libmnt_fs 
 	int r = 0;
 
 	rename_dev_root(text, len);
-	/* Of a file that has a name libmount finds out whose process it is. */
-	if (!f || !table || !iter || mnt_table_parse_stream(table, f, "") < 0) {
+	if (!f || !table || !iter || parse(table, f) < 0) {
 		errno = ENOMEM;
 		return -1;
 	}
