@@ -268,3 +268,14 @@ int sys_list(const struct sys *sys, const char *path,
 	}
 	return r;
 }
+
+/*
+ * Not libc's getrandom(): where the kernel can answer without a call (vDSO, from
+ * Linux 6.11 and glibc 2.41 on), its first use blocks all signals and makes mappings that
+ * are kept, for which a sealed process has no leave. For one number that is not worth
+ * giving.
+ */
+int sys_random(void *out, size_t len)
+{
+	return syscall(SYS_getrandom, out, len, 0) == (ssize_t)len ? 0 : -1;
+}

@@ -104,4 +104,7 @@ ssize_t sys_readlink(const struct sys *sys, const char *path, char *buf, size_t 
 int sys_list(const struct sys *sys, const char *path,
 	     int (*each)(void *arg, const char *name, unsigned char type), void *arg);
 
+/* Random bytes into the LEN bytes, at most 256, at OUT. 0, or -1 with errno. */
+int sys_random(void *out, size_t len);
+
 #endif

@@ -13,7 +13,6 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/fsuid.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 
 #include "sandbox/sandbox.h"
@@ -278,7 +277,7 @@ static enum home_step replace(struct home *h, const void *text, size_t len)
 	enum home_step step;
 	uint32_t random;
 
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+	if (sys_random(&random, sizeof(random)) < 0)
 		return fail(h);
 	snprintf(name, sizeof(name), "." FILE_NAME ".%08x", random);
 	fd = open_below(h->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);

@@ -12,7 +12,6 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/vfs.h>
 
 #define LOOK (O_PATH | O_NOFOLLOW | O_CLOEXEC)
@@ -254,7 +253,7 @@ static bool await_removal(const struct walk *w)
 	uint64_t random;
 	int fd;
 
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+	if (sys_random(&random, sizeof(random)) < 0)
 		return false;
 	snprintf(name, sizeof(name), ".postern-%016llx", (unsigned long long)random);
 	fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
