@@ -12,10 +12,10 @@ import shutil
 import image
 
 # What the package is built from.
-SOURCES = ["LICENSE", "Makefile", "README.md", "SECURITY.md", "completion", "ctl", "debian", "doc",
-           "examples", "frontend", "inspector", "ipc", "json", "man", "mounts", "packaging",
-           "policy", "reader", "sandbox", "spawner", "supervisor", "systemd", "tests/deps",
-           "tests/packages", "worker"]
+SOURCES = ["LICENSE", "Makefile", "README.md", "SECURITY.md", "apparmor", "completion", "ctl",
+           "debian", "doc", "examples", "frontend", "inspector", "ipc", "json", "man", "mounts",
+           "packaging", "policy", "reader", "sandbox", "spawner", "supervisor", "systemd",
+           "tests/deps", "tests/packages", "worker"]
 
 # file, what stands there, what stands there instead
 WRONG = [

@@ -68,7 +68,7 @@ echo ready
 cat
 """
 KERNEL_LINE = ("root=/dev/vda rw console=ttyS0 mitigations=off no_timer_check tsc=reliable "
-               "cryptomgr.notests lsm=landlock,capability audit=0 quiet "
+               "cryptomgr.notests lsm=landlock,capability,apparmor quiet "
                "systemd.show_status=0 net.ifnames=0")
 CAP_SYS_ADMIN = 1 << 21
 THAW = """findmnt -k -n -r -v -o TARGET | while read -r point; do
