@@ -20,6 +20,7 @@ CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
 MANDIR     ?= $(PREFIX)/share/man
 BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+APPARMORDIR ?= /etc/apparmor.d
 FUZZ_CC    ?= clang
 TIME       ?= 60
 JOBS       ?= $(shell nproc)
@@ -71,6 +72,9 @@ SECTIONS := $(sort $(patsubst .%,%,$(suffix $(PAGES))))
 
 # What the packages' maintainer scripts call.
 PACKAGING := packaging/migrate packaging/restart
+
+# What AppArmor, where it is in use, is told of each program.
+PROFILES := $(wildcard apparmor/postern*)
 
 LIBS_tests := -lcmocka -lcjson -lmount -lseccomp -lcap-ng
 # The reader that our scanner is held against.
@@ -186,8 +190,8 @@ $(eval $(call TREE,fuzz,fuzz,$(FUZZ_CC),))
 
 # ---- what people ask for --------------------------------------------------------------
 
-.PHONY: FORCE all check check-vm check-vm-full check-built run deps unit integration fuzz \
-	lint tcb security pages cov deb install uninstall clean help
+.PHONY: FORCE all check check-trixie check-vm check-vm-full check-built run deps unit integration \
+	fuzz lint tcb security pages cov deb install uninstall clean help
 FORCE:
 
 FUZZERS := $(FUZZ:%=build/fuzz/%)
@@ -204,6 +208,10 @@ check: ## every test, with what it needs installed and built
 	@tests/deps build check
 	@$(SELF) WERROR=1 check-built
 	@tests/run all
+
+check-trixie: ## the same in the root file system of a Debian 13
+	@tests/deps root
+	@tests/root trixie
 
 check-vm: ## the agent in a real guest; AGENT=qemu-ga|off|wrong to compare
 	@tests/deps build deb vm
@@ -282,7 +290,7 @@ install: programs-release ## below DESTDIR and PREFIX
 	install -m 644 systemd/postern-safe.conf $(DESTDIR)$(DATADIR)/systemd/safe.conf
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(UDEVDIR) $(DESTDIR)$(SYSUSERDIR) \
 		$(DESTDIR)$(TMPFILEDIR) $(DESTDIR)$(CATALOGDIR)
-	@# Units, and what packages call, have absolute paths of programs.
+	@# Units, profiles and what packages call have absolute paths of programs.
 	for unit in $(notdir $(UNITS)); do \
 		$(PLACES) systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit; \
 		chmod 644 $(DESTDIR)$(UNITDIR)/$$unit; \
@@ -291,6 +299,12 @@ install: programs-release ## below DESTDIR and PREFIX
 		$(PLACES) packaging/$$script >$(DESTDIR)$(LIBEXECDIR)/$$script || exit; \
 		chmod 755 $(DESTDIR)$(LIBEXECDIR)/$$script; \
 	done
+	install -d $(DESTDIR)$(APPARMORDIR)/abstractions
+	for profile in $(notdir $(PROFILES)); do \
+		$(PLACES) apparmor/$$profile >$(DESTDIR)$(APPARMORDIR)/$$profile || exit; \
+		chmod 644 $(DESTDIR)$(APPARMORDIR)/$$profile; \
+	done
+	install -m 644 apparmor/abstractions/postern $(DESTDIR)$(APPARMORDIR)/abstractions
 	install -m 644 systemd/postern.rules $(DESTDIR)$(UDEVDIR)/61-postern.rules
 	install -m 644 systemd/postern.sysusers $(DESTDIR)$(SYSUSERDIR)/postern.conf
 	install -m 644 systemd/postern.tmpfiles $(DESTDIR)$(TMPFILEDIR)/postern.conf
@@ -313,6 +327,8 @@ uninstall: ## what install put there
 		$(DESTDIR)$(TMPFILEDIR)/postern.conf $(DESTDIR)$(CATALOGDIR)/postern.catalog
 	rm -f $(foreach page,$(PAGES),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 		$(DESTDIR)$(BASHDIR)/posternctl $(DESTDIR)$(ZSHDIR)/_posternctl
+	rm -f $(PROFILES:apparmor/%=$(DESTDIR)$(APPARMORDIR)/%) \
+		$(DESTDIR)$(APPARMORDIR)/abstractions/postern
 	-rmdir $(DESTDIR)$(LIBEXECDIR)
 
 clean: ## remove what was built

@@ -7,6 +7,7 @@ the manual of the policy.
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -19,7 +20,7 @@ from agent import (SPAWNS, VARIANT, Agent, children, comm, descendants, free_uid
                    status, wait_until)
 from programs import (Folder, is_alive, look, named, policy, refused, rule, run, session,
                       start, wait, wait_gone)
-from reference import Reference
+from reference import Reference, is_newer
 
 IS_ROOT = os.geteuid() == 0
 PROBE = helper("integration/probe")
@@ -54,11 +55,16 @@ TOO_MANY = disabled("too many operations are in progress")
 
 # ---- beside the reference ---------------------------------------------------------------
 
+WRAPPED = re.compile(r"Guest agent command failed, error was '(.*)'", re.S)
+
+
 def outcome(c, arguments):
-    """What a client of either agent learns: an error, or the status in the end."""
+    """What a client of either agent learns: an error, or the status in the end. Newer
+    releases of the reference say only the middle part of an error."""
     reply = c.call("guest-exec", **arguments)
     if "error" in reply:
-        return reply["error"]
+        middle = WRAPPED.fullmatch(reply["error"]["desc"])
+        return {**reply["error"], "desc": middle[1]} if middle and is_newer() else reply["error"]
     return wait(c, reply["return"]["pid"])
 
 

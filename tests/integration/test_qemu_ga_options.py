@@ -18,6 +18,7 @@ import guard
 import tap
 from agent import PATIENCE, Agent, Client, build_dir, comm, descendants, free_uids, \
     is_zombie, status, wait_until
+from reference import is_newer
 
 IS_ROOT = os.geteuid() == 0
 POSTERN = os.path.abspath(os.path.join(build_dir(), "postern"))
@@ -324,6 +325,11 @@ CONF_TEXTS = [
 ]
 
 
+def is_given_up(text):
+    """Does TEXT have the word that newer releases of the reference take no longer?"""
+    return "--bl" in text and "--block" not in text or "blacklist" in text
+
+
 def compare(args, env):
     theirs = reference("-D", *args, env=env)
     ours = run("-D", *args, env=env)
@@ -331,7 +337,8 @@ def compare(args, env):
     if theirs[0] != 0:
         return
     got, wanted = keys(ours[1]), keys(theirs[1])
-    assert got.pop("allow-rpcs") == ""  # newer than the reference that is installed
+    if not is_newer():
+        assert got.pop("allow-rpcs") == ""
     for key in ("pidfile", "statedir"):  # ours lie elsewhere
         if wanted[key].startswith("/var/run"):
             del got[key], wanted[key]
@@ -342,13 +349,16 @@ def compare(args, env):
 
 def test_command_lines_beside_the_reference():
     for args in COMMAND_LINES:
-        compare(args, {})
+        if not (is_newer() and is_given_up(" ".join(args))):
+            compare(args, {})
 
 
 def test_files_beside_the_reference():
     with tempfile.TemporaryDirectory(prefix="postern-test-") as folder:
         path = os.path.join(folder, "qemu-ga.conf")
         for text in CONF_TEXTS:
+            if is_newer() and is_given_up(text):
+                continue
             with open(path, "w", encoding="ascii", newline="") as f:
                 f.write(text)
             try:
@@ -358,13 +368,14 @@ def test_files_beside_the_reference():
 
 
 def test_words_beside_the_reference():
-    """Every option in its help is in ours; it has no command that we lack but one."""
+    """Every option in its help is in ours; it has no command that we lack but one, which it
+    gave up later."""
     theirs = set(re.findall(r"^  (-\w), (--[\w-]+)", reference("--help")[1], re.M))
     ours = set(re.findall(r"^  (-\w), (--[\w-]+)", run("--help")[1], re.M))
-    assert len(theirs) == 13 and theirs <= ours, theirs - ours
+    assert len(theirs) >= 13 and theirs <= ours, (theirs, theirs - ours)
     theirs = set(reference("-b", "?")[1].split())
     ours = set(run("-b", "?")[1].split())
-    assert theirs - ours == {"guest-get-devices"}, theirs - ours
+    assert theirs - ours == (set() if is_newer() else {"guest-get-devices"}), theirs - ours
     first = re.match(r"(QEMU Guest Agent )\d", reference("-V")[1])
     assert run("-V")[1].startswith(first[1])
 

@@ -22,7 +22,7 @@ import scratch
 import tap
 from agent import Agent
 from compare import ABSENT, Difference, Rules, differences, orders
-from reference import Reference
+from reference import Reference, need_listed
 
 LISTED = os.path.join(os.path.dirname(__file__), "../fixtures/side-by-side.txt")
 READ_ONLY = ("guest-get-*", "guest-network-get-*", "guest-info", "guest-ping",
@@ -56,6 +56,7 @@ def compare(rules, reference, ours, command):
 
 
 def side_by_side(place):
+    need_listed()
     rules = Rules.read(LISTED, place)
     with Reference() as reference, Agent(profile="legacy") as agent:
         with agent.client() as ours:

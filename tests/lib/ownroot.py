@@ -138,6 +138,8 @@ class OwnRoot:
         folder = next(f for f in PAM_FOLDERS if os.path.isdir(f))
         for module in PAM:
             put_program(self.path, f"{folder}/{module}")
+            if not folder.startswith("/usr"):  # where newer releases look, links or not
+                put(self.path, f"{folder}/{module}", f"/usr{folder}/{module}")
         for service in ("chpasswd", "other"):
             self.text(f"/etc/pam.d/{service}", "auth sufficient pam_permit.so\n"
                       "account sufficient pam_permit.so\npassword required pam_unix.so yescrypt\n")

@@ -8,6 +8,7 @@ harmless (guard.py). Debian's package of it is qemu-guest-agent; where it is mis
 test is skipped.
 """
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,27 @@ import tap
 from agent import Client, wait_until
 
 PROGRAM = shutil.which("qemu-ga", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+LISTED = (7, 2)
+
+
+def release():
+    """Its version, as (major, minor). The lists and texts of the tests are those of 7.2 (Debian
+    12); some have what 10.0 (Debian 13) says as well."""
+    told = subprocess.run([PROGRAM, "-V"], capture_output=True, text=True, check=True,
+                          preexec_fn=guard.harmless).stdout
+    return tuple(map(int, re.search(r"(\d+)\.(\d+)", told).groups()))
+
+
+def need_listed():
+    """What follows is listed for one release alone."""
+    if PROGRAM and release() != LISTED:
+        tap.skip(f"qemu-ga {'.'.join(map(str, release()))} is installed: what may differ is listed "
+                 f"for {'.'.join(map(str, LISTED))}")
+
+
+def is_newer():
+    """Of the releases that answer otherwise in places: from 9.1 on."""
+    return release() >= (9, 1)
 
 
 class Reference:

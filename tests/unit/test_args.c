@@ -213,7 +213,7 @@ static void understood_as(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		if (!understood(f, good[i].command, good[i].args))
 			fail_msg("%s %s: %s", good[i].command, good[i].args, f->e.desc);
-		assert_string_equal(f->json.p, good[i].json);
+		assert_string_equal((const char *)f->json.p, good[i].json);
 	}
 }
 

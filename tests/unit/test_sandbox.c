@@ -151,7 +151,7 @@ static void assert_no_caps_in_use(const struct held *h)
 static void litter_root(void)
 {
 	check(setgroups(2, (gid_t[]){1, 2}) == 0);
-	capng_get_caps_process();
+	check(capng_get_caps_process() == 0);
 	capng_update(CAPNG_ADD, CAPNG_INHERITABLE, CAP_CHOWN);
 	check(capng_apply(CAPNG_SELECT_CAPS) == 0);
 	check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0) == 0);

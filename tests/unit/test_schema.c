@@ -569,7 +569,7 @@ static void secrets_are_hidden(void **state)
 		for (uint64_t seed = 0; seed < 50; seed++) {
 			show_args(*state, op, seed, 1000, true, &a);
 			show_args(*state, op, seed, 2000 + seed, true, &b);
-			assert_string_equal(a.p, b.p);
+			assert_string_equal((const char *)a.p, (const char *)b.p);
 			show_args(*state, op, seed, 1000, false, &a);
 			show_args(*state, op, seed, 2000 + seed, false, &b);
 			differ += !streq((char *)a.p, (char *)b.p);
