@@ -34,8 +34,9 @@
 /*
  * Messages on the supervisor's socket with the worker (SOCK_SEQPACKET, one byte each).
  * Supervisor to worker: a new program's socket end travels with the byte (SCM_RIGHTS).
- * Worker to supervisor: when it is ready to decide, whether its policy can need the spawner
- * as well; then, started with --alive MS, that its loop turns, once in so many milliseconds.
+ * Worker to supervisor: when it is ready to decide, whether its policy can need the
+ * spawner as well; then, started with --alive MS, that its loop turns, once in so many
+ * milliseconds.
  */
 #define LAUNCH_MSG_FRONTEND  'f'
 #define LAUNCH_MSG_INSPECTOR 'i'
