@@ -178,8 +178,10 @@ def make_root(kernel_tree, folder, path, log):
     run("mmdebstrap", "--mode=root", "--variant=minbase", *proxies(),
         f"--include={','.join(packages('guest'))}", release(), folder, f"{folder}.list",
         log=log)
-    # What it depends on stays; its package is put into DEBS.
+    # What it depends on stays, and its hook, which people go on using; its package is in DEBS.
+    shutil.copytree(f"{folder}/etc/qemu", f"{folder}/etc/qemu.kept")
     run("chroot", folder, "dpkg", "--purge", REFERENCE, log=log)
+    os.rename(f"{folder}/etc/qemu.kept", f"{folder}/etc/qemu")
     run("cp", "-a", f"{kernel_tree}/lib/modules", f"{folder}/usr/lib/modules", log=log)
     run("truncate", "-s", "2G", path)
     run("mke2fs", "-q", "-t", "ext4", "-d", folder, path, log=log)
