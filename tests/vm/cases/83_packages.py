@@ -133,7 +133,6 @@ def add_idle(seconds, host, by, **options):
         assert max(count.values()) <= 2 * (seconds // 60 + 1), count
 
 
-add_idle(65, "connected", LIBVIRT)
 add_idle(300, "connected", LIBVIRT, full=True)
 add_idle(300, "the host away", RAW, full=True)
 
@@ -229,7 +228,7 @@ def _(vm):
     assert not vm.port_is_open(), CHANNEL
 
 
-@case("qemu-guest-agent is back as it was", LIBVIRT, limit=SLOW)
+@case("qemu-guest-agent is back as it was", LIBVIRT, full=True, limit=SLOW)
 def _(vm):
     """Nothing of its was changed."""
     ours(vm)
