@@ -9,6 +9,7 @@ import fcntl
 import mmap
 import os
 import random
+import resource
 import select
 import shutil
 import socket
@@ -278,6 +279,17 @@ def test_no_crowd_of_appending_files_grows_a_file_beyond_its_size():
             replies = [f.peer.recv() for _ in handles]
             assert any(r.flags == 0 for r in replies)
             assert os.path.getsize(path) <= MAX, os.path.getsize(path)
+
+
+def test_the_kernel_keeps_a_file_that_is_written_within_its_size():
+    """For every handle of its own, which is what holds a crowd of them."""
+    with Files() as f:
+        for mode in ("a", "w", "r+"):
+            f.open(f"{f.top}/new", mode)
+        pids = f.worker.busy()
+        assert len(pids) == 3, pids
+        for pid in pids:
+            assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == MAX, pid
 
 
 def test_files_of_one_frontend_are_there_for_the_next():
