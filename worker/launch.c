@@ -271,7 +271,7 @@ int launch_init(struct worker *w)
 {
 	w->frontend.source.fd = w->inspector.source.fd = -1;
 	w->spawner.source.fd = w->reader.source.fd = -1;
-	if (timer_init(&w->loop, &w->alive, on_alive) < 0)
+	if (w->alive_ms && timer_init(&w->loop, &w->alive, on_alive) < 0)
 		return -1;
 	return loop_add(&w->loop, &w->launch, LAUNCH_FD_SOCKET, EPOLLIN, launch_event);
 }
