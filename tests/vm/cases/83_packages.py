@@ -92,7 +92,7 @@ def _(vm):
         vm.virsh("domfstrim")
         for flag in ("--os", "--filesystem", "--interface", "--disk", "--user", "--hostname"):
             vm.virsh("guestinfo", flag)
-        vm.virsh("setvcpus", "--guest", "2")
+        same(vm.ask("guest-set-vcpus", vcpus=[{"logical-id": 1, "online": True}]), 1)
     finally:
         vm.shell(f"rm -r {folder}; {again}")
         vm.answers()
