@@ -260,6 +260,9 @@ def make_layer(agent, log):
     link(layer, "sysinit.target.wants/vm-shell.service", "../vm-shell.service")
     link(layer, "multi-user.target.wants/vm-hardware.service", "../vm-hardware.service")
     agent.install(layer, log)
+    with open(f"{layer}{DEBS}/Packages", "wb") as f:  # so that apt can take it for an archive
+        subprocess.run(["dpkg-scanpackages", "--multiversion", "."], cwd=layer + DEBS, check=True,
+                       stdout=f, stderr=subprocess.DEVNULL)
     for folder, _folders, _files in os.walk(work):
         os.chmod(folder, 0o755)
     archive(work, f"{BUILD}/layer.cpio")
