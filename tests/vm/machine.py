@@ -291,6 +291,16 @@ def log(text):
     print(f"{time.strftime('%H:%M:%S')} {text[:4000]}", flush=True)
 
 
+def refused(function, *argv, **options):
+    """The text with which a call is refused; it must be."""
+    try:
+        function(*argv, **options)
+    except Refused as e:
+        log(f"refused, as it should be: {e.text}")
+        return e.text
+    raise AssertionError(f"not refused: {argv} {options}")
+
+
 class Guest:
     """The guest, from outside (libvirt, channel) and from inside (shell).
 

@@ -8,7 +8,7 @@ import random
 
 from agent import wait_until
 from case import LIBVIRT, case, note, skip
-from machine import Refused
+from machine import Refused, refused
 
 TOP = "/srv/vm-files"
 POLICY = f"""
@@ -98,15 +98,6 @@ def get(vm, name, piece=PIECE):
             assert more or eof, "neither bytes nor the end"
             data += more
     return data
-
-
-def refused(function, *argv, **options):
-    """The text with which a call is refused; it must be."""
-    try:
-        function(*argv, **options)
-    except Refused as e:
-        return e.text
-    raise AssertionError(f"not refused: {argv} {options}")
 
 
 def not_opened(vm, path, mode="r", why=DENIED):

@@ -10,7 +10,7 @@ import time
 import records
 from agent import wait_until
 from case import LIBVIRT, case, note, skip
-from machine import Refused
+from machine import refused
 
 UNITS = "postern-spawner@*.service"
 SOCKET = "postern-spawner.socket"
@@ -130,15 +130,6 @@ def output(vm, path, *argv, **options):
     got = result(vm, start(vm, path, *argv, capture_output=True, **options))
     assert got["exitcode"] == 0 and "err-data" not in got, got
     return got.get("out-data", "")
-
-
-def refused(function, *argv, **options):
-    """The text with which a call is refused; it must be."""
-    try:
-        function(*argv, **options)
-    except Refused as e:
-        return e.text
-    raise AssertionError(f"not refused: {argv} {options}")
 
 
 def lives(vm, pid):

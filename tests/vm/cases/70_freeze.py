@@ -11,7 +11,7 @@ from agent import wait_until
 from case import LIBVIRT, RAW, case, note, skip
 from frozen import (at_last, freeze, gone_on, points, probe, recorded, still_frozen, thaw,
                     waiting)
-from machine import BLOCK_LIST, Refused, log
+from machine import BLOCK_LIST, log, refused
 
 DATA = ["/", "/mnt/xfs", "/mnt/btrfs"]
 DROP_IN = "/run/systemd/system/{}.d"
@@ -38,15 +38,6 @@ def deadline(seconds):
 def ours(vm, why):
     if vm.agent.reference:
         skip(f"qemu-ga {why}")
-
-
-def refused(function, *argv, **options):
-    """The text with which a call is refused; it must be."""
-    try:
-        function(*argv, **options)
-    except Refused as e:
-        return e.text
-    raise AssertionError(f"not refused: {argv} {options}")
 
 
 def is_thawed(vm, where=None):

@@ -5,7 +5,7 @@ import tempfile
 
 import records
 from case import LIBVIRT, case, skip
-from machine import Refused
+from machine import refused
 
 USER, HOME = "guest", "/home/guest"
 FILE = f"{HOME}/.ssh/authorized_keys"
@@ -21,14 +21,6 @@ effect = allow
 command = @password ; @ssh-keys
 uid-min = 1000
 """
-
-
-def refused(function, *argv, **options):
-    try:
-        function(*argv, **options)
-    except Refused as e:
-        return e.text
-    raise AssertionError(f"not refused: {argv}")
 
 
 # ---- passwords ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import records
 from agent import wait_until
 from case import LIBVIRT, case, note, skip
 from facts import by, same
-from machine import Refused
+from machine import refused
 
 CPU = "/sys/devices/system/cpu"
 MEMORY = "/sys/devices/system/memory"
@@ -38,14 +38,6 @@ effect = allow
 command = guest-set-memory-blocks
 memory-min = SIZE
 """
-
-
-def refused(function, *argv, **options):
-    try:
-        function(*argv, **options)
-    except Refused as e:
-        return e.text
-    raise AssertionError(f"not refused: {argv}")
 
 
 # ---- processors -----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import image
 from agent import wait_until
 from case import LIBVIRT, RAW, case, note, skip
 from facts import same
-from machine import CHANNEL, Refused
+from machine import CHANNEL, refused
 
 DEBS = image.DEBS
 # A package may take a minute to be unpacked by an emulated processor.
@@ -32,15 +32,6 @@ def ours(vm):
 
 def apt(vm, what):
     return vm.shell(f"{APT} {what} 2>&1", timeout=SLOW)
-
-
-def refused(vm, command):
-    """The text by which the agent refuses it."""
-    try:
-        vm.ask(command)
-    except Refused as e:
-        return e.text
-    raise AssertionError(f"{command} is not refused")
 
 
 def first_lines(text):
@@ -160,7 +151,7 @@ def _(vm):
              "systemctl daemon-reload; systemctl restart qemu-guest-agent")
     vm.answers()
     # Of qemu-ga's lists the last one counts.
-    assert "has been disabled" in refused(vm, "guest-get-users")
+    assert "has been disabled" in refused(vm.ask, "guest-get-users")
 
 
 @case("apt install replaces it: the lists hold, the host changes nothing", LIBVIRT, limit=SLOW)
@@ -173,7 +164,7 @@ def _(vm):
     assert "Guest agent (Postern)" in first_lines(status)[0], status
     assert "active (running)" in status, status
     for command in (BLOCKED, "guest-get-users"):
-        assert "has been disabled" in refused(vm, command), command
+        assert "has been disabled" in refused(vm.ask, command), command
     same(vm.shell("pgrep qemu-ga"), str(vm.all_processes()["supervisor"]))
     same(vm.shell("grep -c 'base = legacy' /etc/postern/policy.conf"), "1")
     # Everything else is as it was, with a program and a file.
@@ -212,7 +203,7 @@ def _(vm):
                "its restart to be over", 30)
     vm.reached()
     vm.all_processes()
-    assert "has been disabled" in refused(vm, BLOCKED)
+    assert "has been disabled" in refused(vm.ask, BLOCKED)
 
 
 @case("a removal while a file system is frozen thaws it", LIBVIRT, limit=SLOW)
@@ -235,7 +226,7 @@ def _(vm):
     apt(vm, f"install {DEBS}/{image.REFERENCE}.deb")
     vm.shell("systemctl start qemu-guest-agent")  # Debian's starts at the next boot
     vm.answers(60)
-    assert "has been disabled" in refused(vm, "guest-get-users")
+    assert "has been disabled" in refused(vm.ask, "guest-get-users")
     same(vm.shell("systemctl show -P FragmentPath qemu-guest-agent | xargs dpkg -S"
                   " | cut -d: -f1"), image.REFERENCE)
 
@@ -249,7 +240,7 @@ def _(vm):
     apt(vm, f"install {DEBS}/postern.deb")
     vm.answers(60)
     same(vm.shell("ls /etc/postern/policy.conf 2>/dev/null || true"), "")
-    assert "has been disabled" in refused(vm, "guest-set-user-password")
+    assert "has been disabled" in refused(vm.ask, "guest-set-user-password")
     assert "'safe'" in (text := vm.shell("posternctl status")) or "safe" in text, text
     vm.all_processes()
 
