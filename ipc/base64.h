@@ -1,8 +1,8 @@
 /*
- * ipc/base64.h - base64 in, as it streams
+ * ipc/base64.h - base64 in, as it streams, and out
  *
  * Runs in:   frontend, worker, posternctl
- * Input:     characters of the host: hostile
+ * Input:     characters of the host: hostile; bytes of any origin on the way out
  * May touch: the buffers it is handed
  * Must not:  accept a character that the reference refuses (protocol 3.0.2)
  */
@@ -27,5 +27,9 @@ struct base64 {
  */
 size_t base64_decode(struct base64 *b, const uint8_t *in, size_t len, uint8_t *out);
 #define BASE64_OUT_MAX(len) ((len) / 4 * 3 + 6)
+
+/* LEN bytes of IN as text, to OUT, which has room for BASE64_TEXT_LEN(LEN) characters. */
+void base64_encode(const uint8_t *in, size_t len, uint8_t *out);
+#define BASE64_TEXT_LEN(len) (((len) + 2) / 3 * 4)
 
 #endif

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ipc/base64.h"
+
 #define REPLACEMENT 0xFFFDu
 
 /* Text goes out in pieces, so that a buffer that runs full holds all but the last. */
@@ -147,34 +149,12 @@ void jsonw_bool(struct wbuf *w, bool v)
 	wbuf_text(w, v ? "true" : "false");
 }
 
-/* One group of 1 to 3 bytes. */
-static void put_group(uint8_t *out, const uint8_t *in, size_t len)
-{
-	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				  "0123456789+/";
-	uint32_t v = (uint32_t)in[0] << 16;
-
-	if (len > 1)
-		v |= (uint32_t)in[1] << 8;
-	if (len > 2)
-		v |= in[2];
-	out[0] = (uint8_t)set[v >> 18];
-	out[1] = (uint8_t)set[v >> 12 & 63];
-	out[2] = len > 1 ? (uint8_t)set[v >> 6 & 63] : '=';
-	out[3] = len > 2 ? (uint8_t)set[v & 63] : '=';
-}
-
 void jsonw_b64_piece(struct wbuf *w, const uint8_t *p, size_t len)
 {
-	/* At once, so that a long one costs no look at the limit per group. */
-	uint8_t *out = wbuf_room(w, len / 3 * 4 + (len % 3 ? 4 : 0));
+	uint8_t *out = wbuf_room(w, BASE64_TEXT_LEN(len));
 
-	if (!out)
-		return;
-	for (; len >= 3; len -= 3, p += 3, out += 4)
-		put_group(out, p, 3);
-	if (len)
-		put_group(out, p, len);
+	if (out)
+		base64_encode(p, len, out);
 }
 
 void jsonw_b64(struct wbuf *w, const uint8_t *p, size_t len)

@@ -107,12 +107,63 @@ static void round_trip(void **state)
 	}
 }
 
+/* Of many bytes, as of few: blocks of a processor's own are begun, and left off,
+ * anywhere. */
+static void blocks(void **state)
+{
+	static const uint8_t odd[] = {'\n', '=', '-', 0x80, 0xff};
+	uint8_t bytes[200], text[BASE64_TEXT_LEN(200)], again[BASE64_TEXT_LEN(200)];
+	uint8_t out[BASE64_OUT_MAX(sizeof(text))], want[sizeof(out)];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 89 + (i >> 2));
+	base64_encode(bytes, sizeof(bytes), text);
+	for (size_t i = 0; i < sizeof(bytes); i += 3)
+		base64_encode(bytes + i, min_size(3, sizeof(bytes) - i),
+			      again + i / 3 * 4);
+	assert_memory_equal(text, again, sizeof(text));
+	for (size_t at = 0; at < 120; at++)
+		for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+			struct base64 whole = {0}, cut = {0};
+			size_t n = 0, kept = text[at];
+
+			text[at] = odd[i];
+			for (size_t p = 0; p < sizeof(text); p++)
+				n += base64_decode(&cut, text + p, 1, want + n);
+			assert_int_equal(base64_decode(&whole, text, sizeof(text), out),
+					 n);
+			assert_int_equal(whole.invalid, cut.invalid);
+			assert_memory_equal(out, want, n);
+			text[at] = (uint8_t)kept;
+		}
+}
+
+/* Every byte, in each place of a block. */
+static void no_block_takes_what_is_no_character(void **state)
+{
+	(void)state;
+	for (size_t at = 0; at < 64; at++)
+		for (int c = 0; c < 256; c++) {
+			struct base64 whole = {0}, alone = {0};
+			uint8_t in[64], out[BASE64_OUT_MAX(64)], one = (uint8_t)c;
+
+			memset(in, 'A', sizeof(in));
+			in[at] = one;
+			base64_decode(&whole, in, sizeof(in), out);
+			base64_decode(&alone, &one, 1, out);
+			assert_int_equal(whole.invalid, alone.invalid);
+		}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(alphabet),
 		cmocka_unit_test(round_trip),
+		cmocka_unit_test(blocks),
+		cmocka_unit_test(no_block_takes_what_is_no_character),
 	};
 
 	return cmocka_run_group_tests_name("base64", tests, NULL, NULL);
