@@ -319,11 +319,44 @@ static void string_byte(struct scan *s, uint8_t c)
 		consumed = looks[s->string.at](s, c);
 }
 
+/* Sixteen bytes at once; to compilers for any processor. */
+typedef int8_t block __attribute__((vector_size(16)));
+
+/* Whole blocks from P on that are BYTE_PLAIN throughout: how many bytes. */
+static size_t plain_blocks(const uint8_t *p, size_t len)
+{
+	size_t n = 0;
+
+	for (; len - n >= sizeof(block); n += sizeof(block)) {
+		uint64_t good[2];
+		block b;
+
+		memcpy(&b, p + n, sizeof(b));
+		/* From 0x80 on they are negative. */
+		b = (block)((b >= ' ') & (b != '"') & (b != '\'') & (b != '\\'));
+		memcpy(good, &b, sizeof(b));
+		if ((good[0] & good[1]) != UINT64_MAX)
+			break;
+	}
+	return n;
+}
+
+/* Bytes of the string from P on that end nothing and begin nothing. */
+static size_t run_of(const struct scan *s, const uint8_t *p, size_t len)
+{
+	size_t n;
+
+	if (s->string.at != AT_CHAR)
+		return 0;
+	if (s->string.use == STRING_SKIP)
+		return scan_run(p, len, BYTE_PLAIN | BYTE_HIGH);
+	n = plain_blocks(p, len);
+	return n + scan_run(p + n, len - n, BYTE_PLAIN);
+}
+
 size_t scan_string_step(struct scan *s, const uint8_t *p, size_t len)
 {
-	uint8_t plain =
-		s->string.use == STRING_SKIP ? BYTE_PLAIN | BYTE_HIGH : BYTE_PLAIN;
-	size_t n = s->string.at == AT_CHAR ? scan_run(p, len, plain) : 0;
+	size_t n = run_of(s, p, len);
 
 	if (!n) {
 		string_byte(s, *p);

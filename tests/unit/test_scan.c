@@ -838,6 +838,34 @@ static void bulk_is_long(void **state)
 	assert_memory_equal(f->sink.got.p + size - 4, "stuv", 4);
 }
 
+/* What is looked at in blocks is told apart as it is byte by byte: each, in each place.
+ */
+static void each_byte_in_a_long_string(void **state)
+{
+	struct fixture *f = *state;
+	char text[48];
+
+	for (size_t at = 1; at < sizeof(text) - 1; at++)
+		for (int c = 0; c < 256; c++) {
+			CLEANUP(wbuf_free) struct wbuf whole = wbuf_growing(1 << 16);
+
+			memset(text, 'a', sizeof(text));
+			text[0] = text[sizeof(text) - 1] = '"';
+			text[at] = (char)c;
+			feed(f, text, sizeof(text));
+			wbuf_put(&whole, f->log.p, f->log.len);
+			f->log.len = 0;
+			scan_reset(f->scan);
+			for (size_t i = 0; i < sizeof(text); i++)
+				feed(f, text + i, 1);
+			assert_int_equal(f->log.len, whole.len);
+			assert_true(!whole.len ||
+				    memcmp(f->log.p, whole.p, whole.len) == 0);
+			f->log.len = 0;
+			scan_reset(f->scan);
+		}
+}
+
 static void bulk_dropped(void **state)
 {
 	static const char *const rests[] = {"\xff", "\" ]}", "\n", "\",\"buf-b64\":1}}"};
@@ -1008,20 +1036,35 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		TEST(rows_whole),        TEST(rows_by_byte),
-		TEST(rows_cut_anywhere), TEST(recovery),
-		TEST(order_of_errors),   TEST(bad_strings),
-		TEST(normal_form),       TEST(echoed_id),
-		TEST(numbers),           TEST(hidden_depth),
-		TEST(depth_bound),       TEST(token_bound),
-		TEST(member_bound),      TEST(string_bound),
-		TEST(text_bound),        TEST(message_bound),
-		TEST(quote_bound),       TEST(bulk_decodes),
-		TEST(bulk_cut_anywhere), TEST(bulk_refused),
-		TEST(bulk_elsewhere),    TEST(bulk_is_long),
-		TEST(bulk_dropped),      TEST(pending),
-		TEST(nothing_is_kept),   TEST(notes_quote_nothing),
-		TEST(reset_byte),        TEST(reset_forgets),
+		TEST(rows_whole),
+		TEST(rows_by_byte),
+		TEST(rows_cut_anywhere),
+		TEST(recovery),
+		TEST(order_of_errors),
+		TEST(bad_strings),
+		TEST(normal_form),
+		TEST(echoed_id),
+		TEST(numbers),
+		TEST(hidden_depth),
+		TEST(depth_bound),
+		TEST(token_bound),
+		TEST(member_bound),
+		TEST(string_bound),
+		TEST(text_bound),
+		TEST(message_bound),
+		TEST(quote_bound),
+		TEST(bulk_decodes),
+		TEST(bulk_cut_anywhere),
+		TEST(bulk_refused),
+		TEST(bulk_elsewhere),
+		TEST(bulk_is_long),
+		TEST(bulk_dropped),
+		TEST(pending),
+		TEST(each_byte_in_a_long_string),
+		TEST(nothing_is_kept),
+		TEST(notes_quote_nothing),
+		TEST(reset_byte),
+		TEST(reset_forgets),
 		TEST(memory_is_bounded),
 	};
 
