@@ -42,7 +42,7 @@ static int beside_open(struct beside *b, const int *fds)
 {
 	*b = (struct beside){0};
 	for (; fds && b->n < FRAME_FDS_MAX && fds[b->n] >= 0; b->n++)
-		if (body_map_whole(fds[b->n], &b->body[b->n]) < 0)
+		if (body_map(fds[b->n], &b->body[b->n]) < 0)
 			return -1;
 	return 0;
 }

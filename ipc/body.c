@@ -41,7 +41,7 @@ int body_open(const struct frame *f, struct body *b)
 	return size > 0 && size <= REQUEST_BODY_MAX ? map_sealed(f->fds[0], size, b) : -1;
 }
 
-int body_map_whole(int fd, struct body *b)
+int body_map(int fd, struct body *b)
 {
 	off_t size = memfd_sealed_size(fd);
 
@@ -49,14 +49,6 @@ int body_map_whole(int fd, struct body *b)
 	if (size < 0)
 		return -1;
 	return size ? map_sealed(fd, size, b) : 0;
-}
-
-int body_map(int fd, uint64_t size, struct body *b)
-{
-	if (body_map_whole(fd, b) == 0 && rbuf_left(&b->r) == size)
-		return 0;
-	body_release(b);
-	return -1;
 }
 
 void body_release(struct body *b)

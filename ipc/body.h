@@ -21,12 +21,8 @@ struct body {
 /* The body of request F, wherever it travelled. 0, or -1: it breaks the rules. */
 int body_open(const struct frame *f, struct body *b);
 
-/*
- * Map the memfd FD, which must be sealed, and hold SIZE bytes exactly or as many as it
- * likes. 0, or -1. It stays the caller's.
- */
-int body_map(int fd, uint64_t size, struct body *b);
-int body_map_whole(int fd, struct body *b);
+/* Map the memfd FD, which must be sealed. 0, or -1. It stays the caller's. */
+int body_map(int fd, struct body *b);
 
 void body_release(struct body *b);
 

@@ -14,15 +14,14 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "ipc/body.h"
 #include "ipc/memfd.h"
 #include "worker/ops/ops.h"
 #include "worker/ops/talk.h"
 
 #define READ_DEFAULT 4096
+#define COPY_PIECE   (64u * 1024)
 
 /* One request on its way. */
 struct task {
@@ -34,27 +33,52 @@ struct task {
 	struct err *e;
 };
 
-/* ---- read ---- */
+/* ---- content on its way ---- */
 
-/* Up to LEN bytes at P; *EOF: the end of the file was met. Bytes, or -1 with errno. */
-static ssize_t read_up_to(int fd, uint8_t *p, size_t len, bool *eof)
+/* What became of it. */
+struct carried {
+	size_t n;                    /* bytes that have arrived */
+	bool eof;                    /* there were no more */
+	int read_error, write_error; /* errno of the side that failed, or 0 */
+};
+
+static void put(struct carried *c, int to, const uint8_t *p, size_t len)
 {
-	size_t done = 0;
+	while (len && !c->write_error) {
+		ssize_t n = write(to, p, len);
 
-	while (done < len) {
-		ssize_t n = read(fd, p + done, len - done);
-
-		/* What was read is handed on, whatever comes after it. */
-		if (n < 0)
-			return done ? (ssize_t)done : -1;
-		if (n == 0) {
-			*eof = true;
+		if (n <= 0) {
+			c->write_error = n ? errno : EIO;
 			break;
 		}
-		done += (size_t)n;
+		p += n;
+		len -= (size_t)n;
+		c->n += (size_t)n;
 	}
-	return (ssize_t)done;
 }
+
+/*
+ * LEN bytes of FROM to TO, by way of a buffer that stays in the processor's cache: a
+ * fault for each page of a mapped memfd takes longer than to copy it twice.
+ */
+static struct carried carry(int from, int to, size_t len)
+{
+	CLEANUP(free_p) uint8_t *buf = malloc(COPY_PIECE);
+	struct carried c = {.read_error = buf ? 0 : ENOMEM};
+
+	while (c.n < len && !c.eof && !c.read_error && !c.write_error) {
+		ssize_t n = read(from, buf, min_size(COPY_PIECE, len - c.n));
+
+		c.eof = n == 0;
+		if (n < 0)
+			c.read_error = errno;
+		else
+			put(&c, to, buf, (size_t)n);
+	}
+	return c;
+}
+
+/* ---- read ---- */
 
 /* Bytes from here to the largest size; pipes and terminals are nowhere, and have none. */
 static uint64_t room(const struct handle_file *h, off_t at)
@@ -64,41 +88,40 @@ static uint64_t room(const struct handle_file *h, off_t at)
 	return (uint64_t)at < h->size_max ? h->size_max - (uint64_t)at : 0;
 }
 
-/* What lies behind the largest size is not read, and not passed off as the end. */
-static ssize_t read_within(const struct handle_file *h, uint8_t *p, size_t len,
-			   uint64_t most, bool *eof)
+/*
+ * Up to LEN bytes to the memfd: how many, or -1 with errno. What was read is handed on,
+ * whatever comes after it. What lies behind the largest size is not read, and not passed
+ * off as the end.
+ */
+static ssize_t read_within(const struct handle_file *h, int memfd, size_t len, bool *eof)
 {
-	ssize_t n = read_up_to(h->fd, p, min_size(len, most), eof);
+	uint64_t most = room(h, lseek(h->fd, 0, SEEK_CUR));
+	struct carried c = carry(h->fd, memfd, min_size(len, most));
 	uint8_t more;
 
-	if (n < 0 || (size_t)n < most || len <= most)
-		return n;
+	*eof = c.eof;
+	errno = c.write_error ? c.write_error : c.read_error;
+	if (c.write_error || (c.read_error && !c.n))
+		return -1;
+	if (c.n < most || len <= most)
+		return (ssize_t)c.n;
 	if (read(h->fd, &more, 1) <= 0) {
 		*eof = true;
-		return n;
+		return (ssize_t)c.n;
 	}
 	errno = EFBIG;
 	return -1;
 }
 
-/* Fill a memfd with up to LEN bytes. It, or -1 with errno. */
+/* A memfd with up to LEN bytes, *N of them. It, or -1 with errno. */
 static int read_memfd(const struct handle_file *h, size_t len, ssize_t *n, bool *eof)
 {
 	CLEANUP(close_p) int fd = memfd_open("postern-data");
-	uint64_t most = room(h, lseek(h->fd, 0, SEEK_CUR));
-	size_t size = min_size(len, most); /* more the kernel refuses the memfd as well */
-	uint8_t *map = NULL;
 
-	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+	if (fd < 0)
 		return -1;
-	if (size)
-		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return -1;
-	*n = read_within(h, map, len, most, eof);
-	if (size)
-		munmap(map, size);
-	if (*n < 0 || ftruncate(fd, *n) < 0 || memfd_seal(fd) < 0)
+	*n = read_within(h, fd, len, eof);
+	if (*n < 0 || memfd_seal(fd) < 0)
 		return -1;
 	return TAKE_FD(fd);
 }
@@ -137,26 +160,36 @@ static off_t write_position(int fd)
 }
 
 /*
- * Bytes written, or -1 with errno. What does not fit is refused as a whole, unless others
- * write to the file at the same time: then what still fitted was written.
+ * The first LEN bytes of the content in IN: bytes written, or -1 with errno. What does
+ * not fit is refused as a whole, unless others write to the file at the same time: then
+ * what still fitted was written.
  */
-static ssize_t write_all(const struct handle_file *h, const uint8_t *p, size_t len)
+static ssize_t write_all(const struct handle_file *h, int in, size_t len)
 {
-	size_t done = 0;
+	struct carried c;
 
 	if (len > room(h, write_position(h->fd))) {
 		errno = EFBIG;
 		return -1;
 	}
-	while (done < len) {
-		ssize_t n = write(h->fd, p + done, len - done);
+	if (len && lseek(in, 0, SEEK_SET) < 0)
+		return -1;
+	c = carry(in, h->fd, len);
+	errno = c.write_error ? c.write_error : c.read_error ? c.read_error : EIO;
+	if (c.n == len || (c.n && (c.write_error == EAGAIN || c.write_error == EFBIG)))
+		return (ssize_t)c.n;
+	return -1;
+}
 
-		if (n < 0)
-			return done && (errno == EAGAIN || errno == EFBIG) ? (ssize_t)done
-									   : -1;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
+/* What came along is content of SIZE bytes, and stays as it is. */
+static int content_fits(int in, uint64_t size)
+{
+	off_t len = size ? memfd_sealed_size(in) : 0;
+
+	if (len >= 0 && (uint64_t)len == size)
+		return 0;
+	errno = EINVAL;
+	return -1;
 }
 
 static int do_write(const struct task *t)
@@ -164,16 +197,15 @@ static int do_write(const struct task *t)
 	const struct msg_file_write *q = t->args;
 	struct msg_file_write_result r = {.eof = V_BOOL(false)};
 	int64_t count = q->count.set ? q->count.v : (int64_t)q->buf_b64.size;
-	CLEANUP(body_release) struct body body = {0};
 	ssize_t n;
 
 	if (count < 0 || (uint64_t)count > q->buf_b64.size)
 		return err_set(t->e, ERR_GENERIC,
 			       "value '%lld' is invalid for argument count",
 			       (long long)count);
-	if (q->buf_b64.size && body_map(t->in, q->buf_b64.size, &body) < 0)
-		return err_sys(t->e, errno, "failed to write to file");
-	n = write_all(t->h, body.r.p, (size_t)count);
+	n = content_fits(t->in, q->buf_b64.size);
+	if (n == 0)
+		n = write_all(t->h, t->in, (size_t)count);
 	if (n < 0)
 		return err_sys(t->e, errno, "failed to write to file");
 	r.count = V_INT(n);

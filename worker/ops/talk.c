@@ -28,8 +28,11 @@ void talk_receive(uint8_t *buf, struct frame *f)
 {
 	enum frame_status status;
 
-	while ((status = frame_recv(CHILD_FD_FIRST, buf, f)) == FRAME_AGAIN)
+	/* Mostly the worker has yet to think. */
+	do {
 		wait_for(POLLIN);
+		status = frame_recv(CHILD_FD_FIRST, buf, f);
+	} while (status == FRAME_AGAIN);
 	if (status != FRAME_OK)
 		_exit(EXIT_PEER_GONE);
 }

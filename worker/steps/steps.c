@@ -308,7 +308,7 @@ static char *text_of(const struct frame *f)
 	CLEANUP(body_release) struct body b = {0};
 	size_t len;
 
-	if (!f->n_fds || body_map_whole(f->fds[0], &b) < 0)
+	if (!f->n_fds || body_map(f->fds[0], &b) < 0)
 		return NULL;
 	len = rbuf_left(&b.r);
 	return len && len < STEP_TEXT_MAX && !memchr(b.r.p, 0, len)
