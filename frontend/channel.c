@@ -51,7 +51,7 @@ static void out_clear(struct channel *c)
  */
 static void out_settle(struct channel *c)
 {
-	size_t pending = channel_pending(c);
+	size_t pending = c->out.len - c->out_done;
 
 	if (pending && c->out_done < OUT_HIGH)
 		return;
@@ -70,15 +70,14 @@ static void out_settle(struct channel *c)
 /* Some of what comes next, with content where it belongs: as write(2). */
 static ssize_t out_write(struct channel *c)
 {
-	const struct content *k = &c->content;
-	size_t end = content_waits(k) ? k->at[k->next] : c->out.len;
+	struct content *k = &c->content;
 	ssize_t n;
 
-	if (c->out_done == end) {
-		c->cut = true;
-		return content_write(&c->content, c->link.fd);
-	}
-	n = write(c->link.fd, c->out.p + c->out_done, end - c->out_done);
+	if (!content_left(k) && content_waits(k))
+		content_fill(k, &c->out, &c->out_done);
+	if (content_left(k))
+		return content_write(k, c->link.fd, &c->cut);
+	n = write(c->link.fd, c->out.p + c->out_done, c->out.len - c->out_done);
 	if (n > 0) {
 		c->out_done += (size_t)n;
 		c->cut = c->out.p[c->out_done - 1] != '\n';
@@ -229,7 +228,8 @@ static int scan_input(struct frontend *f)
 	return 0;
 }
 
-enum input { INPUT_READ, INPUT_NONE, INPUT_END, INPUT_LOST };
+/* INPUT_LAST: read, and there is no more at present. */
+enum input { INPUT_READ, INPUT_LAST, INPUT_NONE, INPUT_END, INPUT_LOST };
 
 static enum input read_input(struct frontend *f)
 {
@@ -246,7 +246,8 @@ static enum input read_input(struct frontend *f)
 			host_doubted(c);
 		if (c->host != HOST_LEFT)
 			session_begin(f);
-		return INPUT_READ;
+		/* A port has to say so itself: it is watched for edges. */
+		return c->port || c->in_len == sizeof(c->in) ? INPUT_READ : INPUT_LAST;
 	}
 	if (n == 0)
 		return c->kind == CHANNEL_SERIAL ? INPUT_LOST : INPUT_END;
@@ -309,12 +310,12 @@ static int turn(struct frontend *f)
 	struct channel *c = &f->channel;
 	enum input input = INPUT_READ;
 
-	for (int i = 0; input == INPUT_READ; i++) {
+	for (int i = 0; input <= INPUT_LAST; i++) {
 		int r = work(f);
 
 		if (r < 0 || c->link.fd < 0)
 			return r;
-		if (c->eof || !reads_on(f))
+		if (c->eof || !reads_on(f) || input == INPUT_LAST)
 			break;
 		if (i == READS_MAX) {
 			/* Asking anew gives a new edge if there is more. */

@@ -5,6 +5,8 @@
  * Input:     sealed memfds of the worker, mapped
  * May touch: the port or connection
  * Must not:  hold a large content in base64
+ *
+ * What stands around it goes along in the same write: each write wakes the client.
  */
 #include <string.h>
 
@@ -22,41 +24,65 @@ bool content_is_large(const struct body *body, uint32_t n)
 
 void content_put(struct content *k, struct body *body, const size_t *at, uint32_t n)
 {
-	content_drop(k);
 	for (uint32_t i = 0; i < n; i++) {
 		k->at[i] = at[i];
 		k->body[i] = body[i];
 		body[i] = (struct body){0};
 	}
 	k->n = n;
+	k->next = 0;
 }
 
-/* The next piece as text; false: there is none. */
-static bool encode(struct content *k)
+/* More of the next one as text; false: there is no room for all of it. */
+static bool encode(struct content *k, struct wbuf *text)
 {
 	struct rbuf *r = &k->body[k->next].r;
-	struct wbuf text = wbuf_fixed(k->text, sizeof(k->text));
-	size_t len = min_size(rbuf_left(r), CONTENT_PIECE);
+	size_t len = min_size(rbuf_left(r), (text->cap - text->len) / 4 * 3);
 
-	jsonw_b64_piece(&text, r->p, len);
+	jsonw_b64_piece(text, r->p, len);
 	rbuf_take(r, len);
-	k->text_len = text.len;
-	k->text_done = 0;
-	return len;
+	if (rbuf_left(r))
+		return false;
+	body_release(&k->body[k->next]);
+	k->next++;
+	return true;
 }
 
-ssize_t content_write(struct content *k, int fd)
+void content_fill(struct content *k, const struct wbuf *out, size_t *done)
 {
-	ssize_t n;
+	struct wbuf text = wbuf_fixed(k->text, sizeof(k->text));
+	bool room = true;
 
-	if (k->text_done == k->text_len && !encode(k)) {
-		body_release(&k->body[k->next]);
-		k->next++;
-		return 0;
+	while (room) {
+		size_t end = content_waits(k) ? k->at[k->next] : out->len;
+		size_t len = min_size(end - *done, text.cap - text.len);
+
+		wbuf_put(&text, out->p + *done, len);
+		*done += len;
+		room = *done == end && content_waits(k) && encode(k, &text);
 	}
-	n = write(fd, k->text + k->text_done, k->text_len - k->text_done);
-	if (n > 0)
-		k->text_done += (size_t)n;
+	k->text_len = text.len;
+	k->text_done = 0;
+	k->plain = out->plain;
+}
+
+static void text_clear(struct content *k)
+{
+	if (!k->plain)
+		explicit_bzero(k->text, k->text_len);
+	k->text_len = k->text_done = 0;
+}
+
+ssize_t content_write(struct content *k, int fd, bool *cut)
+{
+	ssize_t n = write(fd, k->text + k->text_done, content_left(k));
+
+	if (n <= 0)
+		return n;
+	k->text_done += (size_t)n;
+	*cut = k->text[k->text_done - 1] != '\n';
+	if (!content_left(k))
+		text_clear(k);
 	return n;
 }
 
@@ -71,5 +97,5 @@ void content_drop(struct content *k)
 	for (; k->next < k->n; k->next++)
 		body_release(&k->body[k->next]);
 	k->n = k->next = 0;
-	k->text_len = k->text_done = 0;
+	text_clear(k);
 }

@@ -105,8 +105,10 @@ struct content {
 	size_t at[FRAME_FDS_MAX];        /* in front of which byte of `out` */
 	struct body body[FRAME_FDS_MAX]; /* its bytes; `r` is what is left to encode */
 	uint32_t n, next;                /* how many there are; the one to go on with */
-	uint8_t text[CONTENT_PIECE / 3 * 4]; /* encoded, of these bytes */
-	size_t text_len, text_done;          /* written is so much */
+	/* What is written next: encoded, with what stands around it in `out`. */
+	uint8_t text[CONTENT_PIECE / 3 * 4];
+	size_t text_len, text_done; /* written is so much */
+	bool plain;                 /* no secret is in it */
 };
 
 /* A port or line that stays, or a listener and one connection at a time. */
@@ -121,7 +123,7 @@ struct channel {
 	bool eof;               /* connection: the client will send no more */
 	bool cut;               /* a reply has been written in part */
 	struct wbuf out;        /* plain, unless an error is in it */
-	size_t out_done;        /* bytes of `out` already written */
+	size_t out_done;        /* bytes of `out` already written, or in `content` */
 	struct content content; /* of the last reply in `out` */
 	uint8_t in[INPUT_SIZE];
 	size_t in_at, in_len; /* input read but not scanned */
@@ -165,13 +167,22 @@ static inline bool content_waits(const struct content *k)
 {
 	return k->next < k->n;
 }
+/* Bytes that were put together and are not written yet. */
+static inline size_t content_left(const struct content *k)
+{
+	return k->text_len - k->text_done;
+}
 /* Is BODY so large that it is encoded as it is written? */
 bool content_is_large(const struct body *body, uint32_t n);
 /* Take over the N mappings in BODY; each belongs in front of byte AT of what is written.
- */
+ * Nothing may wait. */
 void content_put(struct content *k, struct body *body, const size_t *at, uint32_t n);
-/* Write some of the next to FD: bytes written, or -1 with errno. 0: it has ended. */
-ssize_t content_write(struct content *k, int fd);
+/* Put together what comes next: OUT from byte *DONE on, which moves on, and the content
+ * in its places. Nothing may be left. */
+void content_fill(struct content *k, const struct wbuf *out, size_t *done);
+/* Write some of what is left to FD: bytes written, or -1 with errno. *CUT: the last of
+ * them does not end a reply. */
+ssize_t content_write(struct content *k, int fd, bool *cut);
 /* DONE bytes of what is written are gone. */
 void content_move(struct content *k, size_t done);
 /* Nobody reads it any more. */
@@ -189,7 +200,7 @@ bool channel_may_serve(enum channel_kind kind, const struct sockaddr_vm *addr);
 int channel_resume(struct frontend *f);
 static inline size_t channel_pending(const struct channel *c)
 {
-	return c->out.len - c->out_done;
+	return c->out.len - c->out_done + content_left(&c->content);
 }
 /* Is so much waiting to be written that nothing more is to be answered? */
 static inline bool channel_full(const struct channel *c)

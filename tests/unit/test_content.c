@@ -57,7 +57,7 @@ static struct body body_of(const struct fixture *f, size_t len)
 	CLEANUP(close_p) int fd = memfd_of("content", f->data, len);
 	struct body b;
 
-	assert_int_equal(body_map_whole(fd, &b), 0);
+	assert_int_equal(body_map(fd, &b), 0);
 	return b;
 }
 
@@ -70,26 +70,39 @@ static void drain(struct fixture *f)
 		wbuf_put(&f->got, buf, (size_t)n);
 }
 
-/* Write the next one to its end. */
-static void write_next(struct fixture *f)
+/* Write what is there, with TEXT around it. */
+static void write_all(struct fixture *f, const char *text)
 {
-	uint32_t next = f->k.next;
+	struct wbuf out = wbuf_growing(1024);
+	size_t done = 0;
+	bool cut = false;
 
-	while (f->k.next == next) {
-		ssize_t n = content_write(&f->k, f->pipe[1]);
+	wbuf_text(&out, text);
 
-		assert_true(n >= 0 || errno == EAGAIN);
+	while (content_left(&f->k) || content_waits(&f->k) || done < out.len) {
+		ssize_t n;
+
+		if (!content_left(&f->k))
+			content_fill(&f->k, &out, &done);
+		n = content_write(&f->k, f->pipe[1], &cut);
+		assert_true(n > 0 || errno == EAGAIN);
 		drain(f);
 	}
+	assert_int_equal(cut, text[out.len - 1] != '\n');
+	wbuf_free(&out);
 }
 
-static void is_base64_of(struct fixture *f, size_t len)
+/* BEFORE, LEN bytes as base64, BEHIND are what was written. */
+static void is_base64_of(struct fixture *f, const char *before, size_t len,
+			 const char *behind)
 {
 	CLEANUP(wbuf_free) struct wbuf want = wbuf_growing(1 << 20);
 
+	wbuf_text(&want, before);
 	jsonw_b64_piece(&want, f->data, len);
+	wbuf_text(&want, behind);
 	assert_int_equal(f->got.len, want.len);
-	if (len)
+	if (want.len)
 		assert_memory_equal(f->got.p, want.p, want.len);
 	wbuf_empty(&f->got);
 }
@@ -104,12 +117,12 @@ static void each_length(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
 		struct body b = body_of(f, lengths[i]);
 
-		content_put(&f->k, &b, &(size_t){0}, 1);
+		content_put(&f->k, &b, &(size_t){1}, 1);
 		assert_null(b.map);
 		assert_true(content_waits(&f->k));
-		write_next(f);
+		write_all(f, "[]\n");
 		assert_false(content_waits(&f->k));
-		is_base64_of(f, lengths[i]);
+		is_base64_of(f, "[", lengths[i], "]\n");
 	}
 }
 
@@ -118,15 +131,30 @@ static void two_in_their_places(void **state)
 	struct fixture *f = *state;
 	struct body b[] = {body_of(f, LONG), body_of(f, 5)};
 
-	content_put(&f->k, b, (size_t[]){100, 200}, 2);
-	write_next(f);
-	is_base64_of(f, LONG);
-	/* What stood before it is gone; so nothing of the first moves. */
-	content_move(&f->k, 100);
-	assert_int_equal(f->k.at[f->k.next], 100);
-	write_next(f);
-	is_base64_of(f, 5);
+	CLEANUP(wbuf_free) struct wbuf want = wbuf_growing(1 << 20);
+
+	content_put(&f->k, b, (size_t[]){2, 3}, 2);
+	write_all(f, "ab-cd\n");
+	wbuf_text(&want, "ab");
+	jsonw_b64_piece(&want, f->data, LONG);
+	wbuf_text(&want, "-");
+	jsonw_b64_piece(&want, f->data, 5);
+	wbuf_text(&want, "cd\n");
+	assert_int_equal(f->got.len, want.len);
+	assert_memory_equal(f->got.p, want.p, want.len);
 	assert_false(content_waits(&f->k));
+}
+
+/* What was written in front of it makes room; so its place moves. */
+static void places_that_move(void **state)
+{
+	struct fixture *f = *state;
+	struct body b = body_of(f, LONG);
+
+	content_put(&f->k, &b, &(size_t){101}, 1);
+	content_move(&f->k, 100);
+	write_all(f, "[]\n");
+	is_base64_of(f, "[", LONG, "]\n");
 }
 
 /* The next reply begins at its beginning. */
@@ -135,16 +163,28 @@ static void a_client_that_leaves(void **state)
 	struct fixture *f = *state;
 	struct body b = body_of(f, LONG);
 
-	content_put(&f->k, &b, &(size_t){0}, 1);
-	assert_true(content_write(&f->k, f->pipe[1]) > 0);
+	struct wbuf out = wbuf_growing(64);
+	size_t done = 0;
+	bool cut;
+
+	wbuf_text(&out, "secret");
+	content_put(&f->k, &b, &(size_t){6}, 1);
+	content_fill(&f->k, &out, &done);
+	assert_int_equal(done, 6);
+	assert_true(content_write(&f->k, f->pipe[1], &cut) > 0);
+	assert_true(cut);
 	content_drop(&f->k);
 	assert_false(content_waits(&f->k));
+	assert_int_equal(content_left(&f->k), 0);
+	/* The buffer was not said to be plain. */
+	assert_null(memmem(f->k.text, sizeof(f->k.text), "secret", 6));
+	wbuf_free(&out);
 	drain(f);
 	wbuf_empty(&f->got);
 	b = body_of(f, 4);
 	content_put(&f->k, &b, &(size_t){0}, 1);
-	write_next(f);
-	is_base64_of(f, 4);
+	write_all(f, "\n");
+	is_base64_of(f, "", 4, "\n");
 }
 
 static void which_is_large(void **state)
@@ -164,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_length, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_in_their_places, setup, teardown),
+		cmocka_unit_test_setup_teardown(places_that_move, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(which_is_large, setup, teardown),
 	};
