@@ -10,11 +10,12 @@
 
 static const struct command {
 	const char *name;
+	uint32_t len; /* of the name */
 	uint32_t flags;
 } commands[OP_MAX] = {
 #define COMMAND(tag, number, name_, args, result, carrier, groups, caps, flags_, limit, \
 		audit)                                                                  \
-	[number] = {name_, flags_},
+	[number] = {name_, sizeof(name_) - 1, flags_},
 	OP_TABLE(COMMAND)};
 
 /* A number that two rows share does not compile. */
@@ -48,8 +49,7 @@ uint32_t op_after(uint32_t number)
 uint32_t op_by_name(const char *name, size_t len)
 {
 	for (uint32_t n = op_after(OP_NONE); n != OP_NONE; n = op_after(n))
-		if (strlen(commands[n].name) == len &&
-		    !memcmp(commands[n].name, name, len))
+		if (commands[n].len == len && !memcmp(commands[n].name, name, len))
 			return n;
 	return OP_NONE;
 }

@@ -8,7 +8,6 @@
  */
 #include "ipc/jsonw.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -122,18 +121,20 @@ void jsonw_cstr(struct wbuf *w, const char *s)
 
 void jsonw_i64(struct wbuf *w, int64_t v)
 {
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRId64, v);
-	wbuf_text(w, text);
+	if (v < 0)
+		wbuf_u8(w, '-');
+	jsonw_u64(w, v < 0 ? -(uint64_t)v : (uint64_t)v);
 }
 
 void jsonw_u64(struct wbuf *w, uint64_t v)
 {
-	char text[24];
+	char text[20];
+	size_t at = sizeof(text);
 
-	snprintf(text, sizeof(text), "%" PRIu64, v);
-	wbuf_text(w, text);
+	do
+		text[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	wbuf_put(w, text + at, sizeof(text) - at);
 }
 
 void jsonw_num(struct wbuf *w, double v)

@@ -162,7 +162,10 @@ static void put_le(struct wbuf *w, uint64_t v, size_t width)
 
 void wbuf_u8(struct wbuf *w, uint8_t v)
 {
-	put_le(w, v, 1);
+	uint8_t *at = wbuf_room(w, 1);
+
+	if (at)
+		*at = v;
 }
 
 void wbuf_u16(struct wbuf *w, uint16_t v)

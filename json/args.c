@@ -7,7 +7,6 @@
  * Must not:  convert a number by way of a double, let a surplus member pass
  */
 #include <cjson/cJSON.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,16 +26,28 @@ struct place {
 };
 
 /* Append to the path; one that is too long for an error text is cut there. */
-PRINTF(2, 3)
-static void push(struct place *at, const char *fmt, ...)
+static void push(struct place *at, const char *text)
 {
-	va_list ap;
-	int n;
+	size_t len = min_size(strlen(text), sizeof(at->path) - 1 - at->len);
 
-	va_start(ap, fmt);
-	n = vsnprintf(at->path + at->len, sizeof(at->path) - at->len, fmt, ap);
-	va_end(ap);
-	at->len = min_size(at->len + (size_t)n, sizeof(at->path) - 1);
+	memcpy(at->path + at->len, text, len);
+	at->len += len;
+	at->path[at->len] = '\0';
+}
+
+static void push_name(struct place *at, const char *name)
+{
+	if (at->len)
+		push(at, ".");
+	push(at, name);
+}
+
+static void push_index(struct place *at, uint32_t i)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "[%u]", i);
+	push(at, text);
 }
 
 static void pop(struct place *at, size_t len)
@@ -242,7 +253,7 @@ static int items(struct place *at, const struct field *f, const cJSON *j, struct
 	wbuf_u32(w, (uint32_t)cJSON_GetArraySize(j));
 	cJSON_ArrayForEach(element, j)
 	{
-		push(at, "[%u]", i++);
+		push_index(at, i++);
 		if (item(at, f, element, w) < 0)
 			return -1;
 		pop(at, len);
@@ -277,7 +288,7 @@ static int member(struct place *at, const cJSON *j, const struct field *f, struc
 	const cJSON *value = cJSON_GetObjectItemCaseSensitive(j, f->name);
 	size_t len = at->len;
 
-	push(at, "%s%s", len ? "." : "", f->name);
+	push_name(at, f->name);
 	if (f->flags & F_OPT)
 		wbuf_u8(w, value != NULL);
 	else if (!value)
@@ -308,7 +319,7 @@ static int members(struct place *at, const cJSON *j, const struct schema *s,
 	{
 		if (declared(s, m->string))
 			continue;
-		push(at, "%s%s", at->len ? "." : "", m->string);
+		push_name(at, m->string);
 		return err_set(at->e, ERR_GENERIC, "Parameter '%s' is unexpected",
 			       at->path);
 	}

@@ -491,6 +491,11 @@ static void on_punct(struct scan *s, uint8_t punct)
 
 /* Tokens ------------------------------------------------------------------------- */
 
+static bool begins_nothing(uint8_t token)
+{
+	return token == ']' || token == '}' || token == ':' || token == ',';
+}
+
 static void on_token(struct scan *s, uint8_t token)
 {
 	const struct grammar *g = &grammar[s->expect];
@@ -499,7 +504,7 @@ static void on_token(struct scan *s, uint8_t token)
 		on_close(s, token);
 	else if (token == g->punct)
 		on_punct(s, token);
-	else if (!g->value || strchr("]}:,", token))
+	else if (!g->value || begins_nothing(token))
 		fail(s, g->missing);
 	else if (token == TOKEN_STRING)
 		on_string(s);
