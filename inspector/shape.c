@@ -12,9 +12,12 @@
 
 static bool matches_one(const struct v_str *v, uint32_t n, const char *name, size_t len)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if (pattern_match(v[i].p, v[i].len, name, len, NULL))
+	for (uint32_t i = 0; i < n; i++) {
+		const struct pattern pattern = pattern_of(v[i].p, v[i].len);
+
+		if (pattern_match(&pattern, name, len, NULL))
 			return true;
+	}
 	return false;
 }
 

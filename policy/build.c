@@ -223,6 +223,9 @@ static void put_constraint(struct builder *b, const struct src_constraint *c,
 			.number = v[i].number,
 			.text = text_at(b, v[i].text),
 			.len = (uint32_t)v[i].len,
+			.literal = v[i].text ? (uint32_t)pattern_of(v[i].text, v[i].len)
+						       .literal
+					     : 0,
 		};
 
 		wbuf_put(&b->values, &value, sizeof(value));

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IMAGE_MAGIC     0x32797270u /* "pry2" */
+#define IMAGE_MAGIC     0x33797270u /* "pry3" */
 #define IMAGE_MAX       (1024 * 1024)
 #define IMAGE_RULES_MAX 1200 /* 1,000 of the administrator, and those of two profiles */
 
@@ -92,13 +92,16 @@ struct image_constraint {
 struct image_value {
 	uint64_t number;
 	uint32_t text;
-	uint32_t len; /* bytes of the text, without its NUL */
+	uint32_t len;     /* bytes of the text, without its NUL */
+	uint32_t literal; /* of a pattern: bytes in front of what is none
+			     (policy/pattern.h) */
+	uint32_t pad;
 };
 
 /* No byte is left to the compiler, or equal policies would differ in their digests. */
 _Static_assert(sizeof(struct image_head) == 64, "no padding");
 _Static_assert(sizeof(struct image_rule) == 48, "no padding");
 _Static_assert(sizeof(struct image_constraint) == 24, "no padding");
-_Static_assert(sizeof(struct image_value) == 16, "no padding");
+_Static_assert(sizeof(struct image_value) == 24, "no padding");
 
 #endif

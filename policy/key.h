@@ -42,6 +42,10 @@ enum key_tight { TIGHT_NONE, TIGHT_LEAST, TIGHT_MOST };
 	(OPS_OF_1(network_get_interfaces) | OPS_OF_1(get_fsinfo) | OPS_OF_1(get_disks) | \
 	 OPS_OF_1(get_diskstats) | OPS_OF_1(get_users))
 
+#define OPS_ACCOUNTS /* commands that name one */                          \
+	(OPS_OF_1(set_user_password) | OPS_OF_1(ssh_get_authorized_keys) | \
+	 OPS_OF_1(ssh_add_authorized_keys) | OPS_OF_1(ssh_remove_authorized_keys))
+
 /*
  * X(tag, key, groups, operations beside these,
  *   type, stage, tightest, reason when it fails, words)

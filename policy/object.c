@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#include "policy/pattern.h"
-
 /* One constraint on one object. */
 struct seen {
 	const struct policy *p;
@@ -28,10 +26,9 @@ static const struct image_value *value(const struct seen *s, uint32_t i)
 static bool matches(const struct seen *s, const struct v_str *path)
 {
 	for (uint32_t i = 0; i < s->c->n_values; i++) {
-		const struct image_value *v = value(s, i);
+		const struct pattern pattern = policy_pattern(s->p, value(s, i));
 
-		if (pattern_match(policy_text(s->p, v->text), v->len, path->p, path->len,
-				  NULL))
+		if (pattern_match(&pattern, path->p, path->len, NULL))
 			return true;
 	}
 	return false;
@@ -49,9 +46,10 @@ static bool path(const struct seen *s)
 static bool program(const struct seen *s)
 {
 	struct v_str real = s->object->real;
+	const bool named = path(s);
 
-	if (path(s) || s->p->rules[s->c->rule].effect != POLICY_DENY)
-		return path(s);
+	if (named || s->p->rules[s->c->rule].effect != POLICY_DENY)
+		return named;
 	if (matches(s, &real))
 		return true;
 	if (real.len < strlen("/usr/") || memcmp(real.p, "/usr/", strlen("/usr/")) != 0)
@@ -122,50 +120,37 @@ static bool uid_min(const struct seen *s)
 	return s->object->uid >= value(s, 0)->number;
 }
 
-static const struct row {
-	enum key key;
-	uint32_t op;
-	bool (*holds)(const struct seen *s);
-} rows[] = {
-	{KEY_EXEC_PATH, OP_exec, program},
-	{KEY_FILE_PATH, OP_file_open, path},
-	{KEY_BENEATH, OP_file_open, beneath},
-	{KEY_FILE_TYPE, OP_file_open, type},
-	{KEY_SYMLINKS, OP_file_open, links},
-	{KEY_OPEN_MODE, OP_file_open, open_mode},
-	{KEY_SIZE_MAX, OP_file_open, size},
-	{KEY_MOUNTPOINT, OP_fsfreeze_freeze, path},
-	{KEY_FSTYPE, OP_fsfreeze_freeze, fstype},
-	{KEY_MOUNTPOINT, OP_fsfreeze_freeze_list, path},
-	{KEY_FSTYPE, OP_fsfreeze_freeze_list, fstype},
-	{KEY_MOUNTPOINT, OP_fstrim, path},
-	{KEY_FSTYPE, OP_fstrim, fstype},
-	{KEY_UID_MIN, OP_set_user_password, uid_min},
-	{KEY_UID_MIN, OP_ssh_get_authorized_keys, uid_min},
-	{KEY_UID_MIN, OP_ssh_add_authorized_keys, uid_min},
-	{KEY_UID_MIN, OP_ssh_remove_authorized_keys, uid_min},
-};
+#define MOUNTS \
+	(OPS_OF_1(fsfreeze_freeze) | OPS_OF_1(fsfreeze_freeze_list) | OPS_OF_1(fstrim))
 
-static const struct row *row_of(enum key key, uint32_t op)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].key == key && rows[i].op == op)
-			return &rows[i];
-	return NULL;
-}
+/* The commands that find what the key is about. */
+static const struct row {
+	uint64_t ops;
+	bool (*holds)(const struct seen *s);
+} rows[KEYS_COUNT] = {
+	[KEY_EXEC_PATH] = {OPS_OF_1(exec), program},
+	[KEY_FILE_PATH] = {OPS_OF_1(file_open), path},
+	[KEY_BENEATH] = {OPS_OF_1(file_open), beneath},
+	[KEY_FILE_TYPE] = {OPS_OF_1(file_open), type},
+	[KEY_SYMLINKS] = {OPS_OF_1(file_open), links},
+	[KEY_OPEN_MODE] = {OPS_OF_1(file_open), open_mode},
+	[KEY_SIZE_MAX] = {OPS_OF_1(file_open), size},
+	[KEY_MOUNTPOINT] = {MOUNTS, path},
+	[KEY_FSTYPE] = {MOUNTS, fstype},
+	[KEY_UID_MIN] = {OPS_ACCOUNTS, uid_min},
+};
 
 bool object_speaks(enum key key, uint32_t op)
 {
-	return row_of(key, op);
+	return rows[key].ops >> op & 1;
 }
 
 bool object_holds(const struct policy *p, const struct image_constraint *c,
 		  const struct policy_question *q)
 {
 	const struct seen s = {.p = p, .c = c, .object = q->object, .args = q->args};
-	const struct row *row = row_of(c->key, q->op);
 
-	return !row || row->holds(&s);
+	return !object_speaks(c->key, q->op) || rows[c->key].holds(&s);
 }
 
 /* ---- limits ---- */

@@ -8,7 +8,6 @@
  */
 #include <string.h>
 
-#include "policy/pattern.h"
 #include "policy/policy.h"
 
 /* Is [FIRST, FIRST + N) within COUNT? */
@@ -51,7 +50,8 @@ static bool check_value(const struct policy *p, enum key_type type,
 	    memchr(p->text + v->text, 0, v->len))
 		return false;
 	if (type == TYPE_PATTERNS || type == TYPE_ARGV)
-		return !pattern_check(p->text + v->text, v->len);
+		return !pattern_check(p->text + v->text, v->len) &&
+		       v->literal == pattern_of(p->text + v->text, v->len).literal;
 	return true;
 }
 

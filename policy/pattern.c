@@ -265,35 +265,41 @@ static bool run(const struct machine *m, const uint8_t *text, size_t len, uint64
 
 /* ---- matching ---- */
 
-bool pattern_match(const char *pattern, size_t pattern_len, const char *text,
-		   size_t text_len, uint64_t *steps)
+struct pattern pattern_of(const char *p, size_t len)
 {
-	const char *p = pattern, *end = pattern + pattern_len;
-	struct machine m;
-	struct element e;
-	uint64_t count = 0;
-	size_t at = 0;
-	bool matches = true;
+	size_t literal = 0;
 
-	/* What comes before the first wildcard is compared as it is. */
-	for (const char *start = p; matches && next(&p, end, &e); start = p, count++) {
-		if (e.kind != LITERAL) {
-			p = start;
-			break;
-		}
-		matches = at < text_len && (uint8_t)text[at] == e.byte;
-		at++;
-	}
-	if (matches && p == end) {
-		matches = at == text_len;
-	} else if (p == pattern && text_len && text[0] == '-') {
+	while (literal < len && !memchr("?[*\\", p[literal], 4))
+		literal++;
+	return (struct pattern){p, len, literal};
+}
+
+/* From the first wildcard on. Of its own, so that nobody else has the machine's memory to
+ * clear. */
+static __attribute__((noinline)) bool tail_matches(const char *p, const char *end,
+						   const char *text, size_t len,
+						   uint64_t *steps)
+{
+	struct machine m;
+
+	build(&m, p, end, steps);
+	return run(&m, (const uint8_t *)text, len, steps);
+}
+
+bool pattern_rest(const struct pattern *pattern, const char *text, size_t len,
+		  uint64_t *steps)
+{
+	const char *p = pattern->p + pattern->literal, *end = pattern->p + pattern->len;
+	size_t at = pattern->literal;
+	struct element e;
+
+	for (const char *start = p; next(&p, end, &e); start = p, at++, ++*steps) {
 		/* A wildcard in first place must not let an option through. */
-		matches = false;
-	} else if (matches) {
-		build(&m, p, end, &count);
-		matches = run(&m, (const uint8_t *)text + at, text_len - at, &count);
+		if (e.kind != LITERAL)
+			return (at || !len || text[0] != '-') &&
+			       tail_matches(start, end, text + at, len - at, steps);
+		if (at == len || (uint8_t)text[at] != e.byte)
+			return false;
 	}
-	if (steps)
-		*steps += count;
-	return matches;
+	return at == len;
 }

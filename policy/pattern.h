@@ -25,12 +25,51 @@
 const char *pattern_check(const char *p, size_t len);
 
 /*
+ * A pattern; so many bytes of it, from the first, as are literals without a backslash. A
+ * text that begins otherwise is none of its own, and that is nearly every text.
+ */
+struct pattern {
+	const char *p;
+	size_t len;
+	size_t literal;
+};
+
+struct pattern pattern_of(const char *p, size_t len);
+
+/* Does TEXT begin as PATTERN does, and is it as long as that if there is nothing more? */
+static inline bool pattern_begins(const struct pattern *pattern, const char *text,
+				  size_t len)
+{
+	const size_t literal = pattern->literal;
+
+	if (len < literal || (literal == pattern->len && len != literal))
+		return false;
+	/* Most differ at once. */
+	return !literal ||
+	       (pattern->p[0] == text[0] && !memcmp(pattern->p, text, literal));
+}
+
+/* The same from the first wildcard or backslash on, of a TEXT that begins as PATTERN. */
+bool pattern_rest(const struct pattern *pattern, const char *text, size_t len,
+		  uint64_t *steps);
+
+/*
  * Does PATTERN match the whole of TEXT? STEPS, if not NULL, grows by the steps taken: at
  * most PATTERN_STEPS per byte of both, and a constant.
  */
 #define PATTERN_STEPS 100
-bool pattern_match(const char *pattern, size_t pattern_len, const char *text,
-		   size_t text_len, uint64_t *steps);
+static inline bool pattern_match(const struct pattern *pattern, const char *text,
+				 size_t len, uint64_t *steps)
+{
+	uint64_t count = pattern->literal + 1;
+	bool matches = pattern_begins(pattern, text, len);
+
+	if (matches && pattern->literal < pattern->len)
+		matches = pattern_rest(pattern, text, len, &count);
+	if (steps)
+		*steps += count;
+	return matches;
+}
 
 /* An element of a pattern: the bytes that it takes, and whether it takes any number. */
 struct pattern_element {

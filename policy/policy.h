@@ -13,6 +13,7 @@
 
 #include "policy/image.h"
 #include "policy/key.h"
+#include "policy/pattern.h"
 #include "policy/reason.h"
 #include "policy/sha256.h"
 
@@ -36,6 +37,13 @@ int policy_open(struct policy *p, const void *image, size_t len);
 static inline const char *policy_text(const struct policy *p, uint32_t text)
 {
 	return p->text + text;
+}
+
+/* A value of a type that has patterns. */
+static inline struct pattern policy_pattern(const struct policy *p,
+					    const struct image_value *v)
+{
+	return (struct pattern){policy_text(p, v->text), v->len, v->literal};
 }
 
 /* What is asked. ARGS is the decoded struct of the operation's argument schema. */

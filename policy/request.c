@@ -8,8 +8,6 @@
  */
 #include "policy/request.h"
 
-#include "policy/pattern.h"
-
 /* One constraint on one request: its values, and the arguments. */
 struct ask {
 	const struct policy *p;
@@ -36,10 +34,10 @@ static bool yes_or_not(const struct ask *a, bool asked)
 
 static bool matches(const struct ask *a, uint32_t i, const char *p, size_t len)
 {
-	const struct image_value *v = value(a, i);
+	const struct pattern pattern = policy_pattern(a->p, value(a, i));
 
 	/* Text of no length may be nowhere. */
-	return pattern_match(policy_text(a->p, v->text), v->len, len ? p : "", len, NULL);
+	return pattern_match(&pattern, len ? p : "", len, NULL);
 }
 
 static bool matches_any(const struct ask *a, const char *p, size_t len)
@@ -64,40 +62,41 @@ static bool exec_name(const struct ask *a)
 	return is_word(&q->path, policy_text(a->p, value(a, 0)->text));
 }
 
+/* What stands behind a "/": a name, and not "", "." or "..". */
+static bool begins_name(const char *p, size_t len)
+{
+	size_t dots = 0;
+
+	if (!len || p[0] != '.')
+		return len && p[0] != '/';
+	while (dots < len && dots < 3 && p[dots] == '.')
+		dots++;
+	return dots == 3 || (dots < len && p[dots] != '/');
+}
+
 /* Absolute, and nothing in it that a pattern would not see: "/opt/x/../../bin/sh". */
 static bool is_plain_path(const struct v_str *path)
 {
-	const char *p = path->p, *end = p + path->len;
+	const char *p = path->p;
+	size_t len = path->len;
 
-	if (p == end || *p != '/')
+	if (!len || p[0] != '/')
 		return false;
-	while (p < end) {
-		const char *part = ++p;
-
-		p = memchr(p, '/', (size_t)(end - p));
-		p = p ? p : end;
-		if (p == part || (p - part == 1 && part[0] == '.') ||
-		    (p - part == 2 && part[0] == '.' && part[1] == '.'))
+	for (size_t i = 0; i < len; i++)
+		if (p[i] == '/' && !begins_name(p + i + 1, len - i - 1))
 			return false;
-	}
 	return true;
 }
 
 const char *const program_folders[PROGRAM_FOLDERS] = {"/usr/sbin/", "/usr/bin/", "/sbin/",
 						      "/bin/"};
 
-static bool exec_path(const struct ask *a)
+/* A name alone stands for a program in any of the folders. */
+static bool exec_named(const struct ask *a)
 {
 	const struct msg_exec *q = a->args;
 	char path[4096];
 
-	if (!q->path.len)
-		return false;
-	/* Of a name that no pattern can speak of, a deny holds and an allow does not. */
-	if (memchr(q->path.p, '/', q->path.len) && !is_plain_path(&q->path))
-		return a->p->rules[a->c->rule].effect == POLICY_DENY;
-	if (memchr(q->path.p, '/', q->path.len))
-		return matches_any(a, q->path.p, q->path.len);
 	for (size_t i = 0; i < PROGRAM_FOLDERS; i++) {
 		size_t len = strlen(program_folders[i]);
 		struct v_str full = {.p = path, .len = (uint32_t)len + q->path.len};
@@ -112,10 +111,31 @@ static bool exec_path(const struct ask *a)
 	return false;
 }
 
+static bool exec_path(const struct ask *a)
+{
+	const struct msg_exec *q = a->args;
+
+	if (!q->path.len)
+		return false;
+	if (!memchr(q->path.p, '/', q->path.len))
+		return exec_named(a);
+	if (matches_any(a, q->path.p, q->path.len) && is_plain_path(&q->path))
+		return true;
+	/* Of a name that no pattern can speak of, a deny holds and an allow does not. */
+	return a->p->rules[a->c->rule].effect == POLICY_DENY && !is_plain_path(&q->path);
+}
+
+/* Is value I the text WORD? */
+static bool value_is(const struct ask *a, uint32_t i, const char *word, size_t len)
+{
+	return value(a, i)->len == len &&
+	       memcmp(policy_text(a->p, value(a, i)->text), word, len) == 0;
+}
+
 /* "*" alone stands for one argument, whatever it is. */
 static bool argument(const struct ask *a, uint32_t i, const struct v_str *arg)
 {
-	if (streq(policy_text(a->p, value(a, i)->text), "*"))
+	if (value_is(a, i, "*", 1))
 		return !arg->len || arg->p[0] != '-';
 	return matches(a, i, arg->p, arg->len);
 }
@@ -134,7 +154,7 @@ static bool exec_argv(const struct ask *a)
 		uint64_t here = value(a, i)->number;
 		bool found = false;
 
-		if (streq(policy_text(a->p, value(a, i)->text), "..."))
+		if (value_is(a, i, "...", 3))
 			return true;
 		if (place == q->arg.n)
 			return false;
@@ -304,6 +324,11 @@ static bool offline_memory(const struct ask *a)
 	return yes_or_not(a, asked);
 }
 
+static bool offline(const struct ask *a)
+{
+	return a->op == OP_set_vcpus ? offline_cpus(a) : offline_memory(a);
+}
+
 static bool power_mode(const struct ask *a)
 {
 	static const char *const words[] = {"powerdown", "halt", "reboot"};
@@ -326,59 +351,43 @@ _Static_assert(OP_suspend_hybrid == OP_suspend_disk + 2,
 
 /* ---- the table ---- */
 
-/* A key may be checked for several commands, each with arguments of its own. */
-static const struct row {
-	enum key key;
-	uint32_t op;
-	bool (*holds)(const struct ask *a);
-} rows[] = {
-	{KEY_EXEC_NAME, OP_exec, exec_name},
-	{KEY_EXEC_PATH, OP_exec, exec_path},
-	{KEY_ARGV, OP_exec, exec_argv},
-	{KEY_ENV_ALLOW, OP_exec, exec_env},
-	{KEY_STDIN, OP_exec, exec_stdin},
-	{KEY_STDIN_MAX, OP_exec, exec_stdin_max},
-	{KEY_OPEN_MODE, OP_file_open, open_mode},
-	{KEY_ACCOUNT, OP_set_user_password, account},
-	{KEY_ACCOUNT, OP_ssh_get_authorized_keys, account},
-	{KEY_ACCOUNT, OP_ssh_add_authorized_keys, account},
-	{KEY_ACCOUNT, OP_ssh_remove_authorized_keys, account},
-	{KEY_ACCOUNT_EXCLUDE, OP_set_user_password, account_exclude},
-	{KEY_ACCOUNT_EXCLUDE, OP_ssh_get_authorized_keys, account_exclude},
-	{KEY_ACCOUNT_EXCLUDE, OP_ssh_add_authorized_keys, account_exclude},
-	{KEY_ACCOUNT_EXCLUDE, OP_ssh_remove_authorized_keys, account_exclude},
-	{KEY_CRYPTED, OP_set_user_password, crypted},
-	{KEY_EMPTY, OP_set_user_password, empty_password},
-	{KEY_KEY_TYPES, OP_ssh_add_authorized_keys, key_types},
-	{KEY_KEYS_MAX, OP_ssh_add_authorized_keys, keys_max},
-	{KEY_RESET, OP_ssh_add_authorized_keys, reset},
-	{KEY_FROM_RTC, OP_set_time, from_rtc},
-	{KEY_OFFLINE, OP_set_vcpus, offline_cpus},
-	{KEY_OFFLINE, OP_set_memory_blocks, offline_memory},
-	{KEY_MODES, OP_shutdown, power_mode},
-	{KEY_SUSPEND_MODES, OP_suspend_disk, suspend_mode},
-	{KEY_SUSPEND_MODES, OP_suspend_ram, suspend_mode},
-	{KEY_SUSPEND_MODES, OP_suspend_hybrid, suspend_mode},
-};
+#define SUSPENDS \
+	(OPS_OF_1(suspend_disk) | OPS_OF_1(suspend_ram) | OPS_OF_1(suspend_hybrid))
 
-static const struct row *row_of(enum key key, uint32_t op)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].key == key && rows[i].op == op)
-			return &rows[i];
-	return NULL;
-}
+/* The commands whose arguments have what the key is about. */
+static const struct row {
+	uint64_t ops;
+	bool (*holds)(const struct ask *a);
+} rows[KEYS_COUNT] = {
+	[KEY_EXEC_NAME] = {OPS_OF_1(exec), exec_name},
+	[KEY_EXEC_PATH] = {OPS_OF_1(exec), exec_path},
+	[KEY_ARGV] = {OPS_OF_1(exec), exec_argv},
+	[KEY_ENV_ALLOW] = {OPS_OF_1(exec), exec_env},
+	[KEY_STDIN] = {OPS_OF_1(exec), exec_stdin},
+	[KEY_STDIN_MAX] = {OPS_OF_1(exec), exec_stdin_max},
+	[KEY_OPEN_MODE] = {OPS_OF_1(file_open), open_mode},
+	[KEY_ACCOUNT] = {OPS_ACCOUNTS, account},
+	[KEY_ACCOUNT_EXCLUDE] = {OPS_ACCOUNTS, account_exclude},
+	[KEY_CRYPTED] = {OPS_OF_1(set_user_password), crypted},
+	[KEY_EMPTY] = {OPS_OF_1(set_user_password), empty_password},
+	[KEY_KEY_TYPES] = {OPS_OF_1(ssh_add_authorized_keys), key_types},
+	[KEY_KEYS_MAX] = {OPS_OF_1(ssh_add_authorized_keys), keys_max},
+	[KEY_RESET] = {OPS_OF_1(ssh_add_authorized_keys), reset},
+	[KEY_FROM_RTC] = {OPS_OF_1(set_time), from_rtc},
+	[KEY_OFFLINE] = {OPS_OF_1(set_vcpus) | OPS_OF_1(set_memory_blocks), offline},
+	[KEY_MODES] = {OPS_OF_1(shutdown), power_mode},
+	[KEY_SUSPEND_MODES] = {SUSPENDS, suspend_mode},
+};
 
 bool request_speaks(enum key key, uint32_t op)
 {
-	return row_of(key, op);
+	return rows[key].ops >> op & 1;
 }
 
 bool request_holds(const struct policy *p, const struct image_constraint *c,
 		   const struct policy_question *q)
 {
 	const struct ask a = {.p = p, .c = c, .op = q->op, .args = q->args};
-	const struct row *row = row_of(c->key, q->op);
 
-	return !row || row->holds(&a);
+	return !request_speaks(c->key, q->op) || rows[c->key].holds(&a);
 }

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 #include "ipc/util.h"
-#include "policy/pattern.h"
 #include "tests/lib/fuzz.h"
+#include "tests/lib/pattern.h"
 
 struct texts {
 	const char *text;
@@ -28,7 +28,7 @@ static bool each(void *arg, const char *p, size_t len)
 	t->n++;
 	if (pattern_check(p, len))
 		return true;
-	pattern_match(p, len, t->text, t->len, &steps);
+	matches_text(p, len, t->text, t->len, &steps);
 	if (steps > PATTERN_STEPS * (len + t->len) + 512)
 		abort();
 	return true;

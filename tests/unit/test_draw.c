@@ -16,8 +16,8 @@
 #include "ctl/draw.h"
 #include "ctl/scene.h"
 #include "ipc/jsonw.h"
-#include "policy/pattern.h"
 #include "tests/lib/genmsg.h"
+#include "tests/lib/pattern.h"
 #include "tests/lib/policy.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -96,14 +96,14 @@ static uint64_t marks_of(const struct draw_pattern *p, const char *s)
 
 	for (uint32_t i = 0; i < PATTERNS; i++) {
 		bool is = !p[i].in_folder &&
-			  pattern_match(p[i].text.p, p[i].text.len, s, strlen(s), NULL);
+			  matches_text(p[i].text.p, p[i].text.len, s, strlen(s), NULL);
 
 		for (size_t k = 0; p[i].in_folder && k < PROGRAM_FOLDERS; k++) {
 			char full[64];
 
 			snprintf(full, sizeof(full), "%s%s", program_folders[k], s);
-			is = is || pattern_match(p[i].text.p, p[i].text.len, full,
-						 strlen(full), NULL);
+			is = is || matches_text(p[i].text.p, p[i].text.len, full,
+						strlen(full), NULL);
 		}
 		marks |= (uint64_t)is << i;
 	}
@@ -189,10 +189,10 @@ static void a_literal_is_a_pattern_of_itself(void **state)
 
 	f->a.len = 0;
 	p = draw_literal(&f->a, odd, strlen(odd), "");
-	assert_true(pattern_match(p.p, p.len, odd, strlen(odd), NULL));
-	assert_false(pattern_match(p.p, p.len, "aab?[c]\\d", 9, NULL));
+	assert_true(matches_text(p.p, p.len, odd, strlen(odd), NULL));
+	assert_false(matches_text(p.p, p.len, "aab?[c]\\d", 9, NULL));
 	p = draw_literal(&f->a, "/x", 2, "/**");
-	assert_true(pattern_match(p.p, p.len, "/x/y/z", 6, NULL));
+	assert_true(matches_text(p.p, p.len, "/x/y/z", 6, NULL));
 }
 
 /* A byte of a letter is no text, and stands for none. */

@@ -13,12 +13,12 @@
 
 #include <cmocka.h>
 
-#include "policy/pattern.h"
+#include "tests/lib/pattern.h"
 
 static bool match(const char *pattern, const char *text)
 {
 	assert_null(pattern_check(pattern, strlen(pattern)));
-	return pattern_match(pattern, strlen(pattern), text, strlen(text), NULL);
+	return matches_text(pattern, strlen(pattern), text, strlen(text), NULL);
 }
 
 /* ---- what matches ---- */
@@ -130,10 +130,10 @@ static void matches_as_written(void **state)
 static void lengths_rule(void **state)
 {
 	(void)state;
-	assert_true(pattern_match("a?b", 3, "a\0b", 3, NULL));
-	assert_false(pattern_match("ab", 2, "ab\0", 3, NULL));
-	assert_true(pattern_match("abc", 2, "abx", 2, NULL));
-	assert_true(pattern_match("*c", 1, "abx", 3, NULL));
+	assert_true(matches_text("a?b", 3, "a\0b", 3, NULL));
+	assert_false(matches_text("ab", 2, "ab\0", 3, NULL));
+	assert_true(matches_text("abc", 2, "abx", 2, NULL));
+	assert_true(matches_text("*c", 1, "abx", 3, NULL));
 }
 
 /* Each of the 256 bytes, against a matcher of one class that needs no cleverness. */
@@ -160,7 +160,7 @@ static void classes_take_exactly_their_bytes(void **state)
 			}
 			snprintf(pattern, sizeof(pattern), "x[%s]", classes[i]);
 			assert_int_equal(
-				pattern_match(pattern, strlen(pattern), text, 2, NULL),
+				matches_text(pattern, strlen(pattern), text, 2, NULL),
 				c != '/' && in != inverted);
 		}
 }
@@ -177,11 +177,11 @@ static void tail_is_bounded(void **state)
 	assert_null(pattern_check(pattern, PATTERN_TAIL_MAX));
 	assert_non_null(pattern_check(pattern, PATTERN_TAIL_MAX + 1));
 	assert_true(
-		pattern_match(pattern, PATTERN_TAIL_MAX, text, PATTERN_TAIL_MAX, NULL));
-	assert_false(pattern_match(pattern, PATTERN_TAIL_MAX, text, PATTERN_TAIL_MAX - 1,
-				   NULL));
-	assert_false(pattern_match(pattern, PATTERN_TAIL_MAX, text, PATTERN_TAIL_MAX + 1,
-				   NULL));
+		matches_text(pattern, PATTERN_TAIL_MAX, text, PATTERN_TAIL_MAX, NULL));
+	assert_false(matches_text(pattern, PATTERN_TAIL_MAX, text, PATTERN_TAIL_MAX - 1,
+				  NULL));
+	assert_false(matches_text(pattern, PATTERN_TAIL_MAX, text, PATTERN_TAIL_MAX + 1,
+				  NULL));
 	/* What stands before the first wildcard does not count. */
 	memset(longer, 'a', sizeof(longer));
 	memset(longer + 700, '?', PATTERN_TAIL_MAX);
@@ -206,7 +206,7 @@ static void check_steps(const char *pattern, size_t pattern_len, const char *tex
 {
 	uint64_t steps = 0, most = PATTERN_STEPS * (pattern_len + text_len) + 300;
 
-	pattern_match(pattern, pattern_len, text, text_len, &steps);
+	matches_text(pattern, pattern_len, text, text_len, &steps);
 	if (steps > most)
 		fail_msg("'%.*s': %llu steps, not %llu", (int)pattern_len, pattern,
 			 (unsigned long long)steps, (unsigned long long)most);
@@ -246,13 +246,13 @@ static void steps_are_counted(void **state)
 
 	(void)state;
 	memset(text, 'a', sizeof(text));
-	assert_true(pattern_match("a*", 2, text, sizeof(text), &steps));
+	assert_true(matches_text("a*", 2, text, sizeof(text), &steps));
 	assert_true(steps >= 7 + sizeof(text));
 	before = steps;
-	assert_true(pattern_match(text, sizeof(text), text, sizeof(text), &steps));
+	assert_true(matches_text(text, sizeof(text), text, sizeof(text), &steps));
 	assert_true(steps >= before + sizeof(text));
 	before = steps;
-	assert_false(pattern_match("ax", 2, text, sizeof(text), &steps));
+	assert_false(matches_text("ax", 2, text, sizeof(text), &steps));
 	assert_true(steps > before);
 }
 
