@@ -87,8 +87,10 @@ UNIT      := $(patsubst %.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ      := $(patsubst %.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # Programs that the Python tests start, and hostile tests written in C.
 HELPERS   := $(patsubst %.c,%,$(sort $(wildcard tests/integration/*.c tests/hostile/*.c)))
+# What measures; of the agent they need the common folders at the most.
+BENCH     := $(patsubst %.c,%,$(sort $(wildcard bench/*.c)))
 C_FILES   := $(foreach d,$(ARCHIVES),$(call sources,$(d))) \
-	     $(wildcard tests/*/*.c)
+	     $(wildcard tests/*/*.c bench/*.c)
 H_FILES   := $(wildcard $(ARCHIVES:%=%/*.h) $(ARCHIVES:%=%/*/*.h) tests/*/*.h)
 
 # ---- flags --------------------------------------------------------------------------
@@ -149,11 +151,13 @@ build/$(1)/policy/profiles.o: $(wildcard policy/profiles/*.conf)
 $(foreach d,$(ARCHIVES),$(call ARCHIVE,$(1),$(d)))
 $(foreach p,$(PROGRAMS),$(call PROGRAM,$(1),$(p)))
 $(foreach t,$(UNIT) $(HELPERS) $(FUZZ),$(call TEST,$(1),$(t)))
+$(foreach b,$(BENCH),$(call MEASURE,$(1),$(b)))
 
-.PHONY: programs-$(1) tests-$(1) helpers-$(1)
+.PHONY: programs-$(1) tests-$(1) helpers-$(1) bench-$(1)
 programs-$(1): $(PROGRAMS:%=build/$(1)/%)
 tests-$(1): $(UNIT:%=build/$(1)/%)
 helpers-$(1): $(HELPERS:%=build/$(1)/%)
+bench-$(1): $(BENCH:%=build/$(1)/%)
 endef
 
 # A folder as an archive, for the programs (common folders) and for the unit tests.
@@ -182,6 +186,14 @@ build/$(1)/$(2): build/$(1)/$(2).o $(if $(filter $(UNIT),$(2)),build/$(1)/tests/
 
 endef
 
+define MEASURE
+build/$(1)/$(2): build/$(1)/$(2).o $(COMMON:%=build/$(1)/lib%.a)
+	@$$(if $$(V),:,echo '  LINK $$@')
+	$$(Q)$$(LINK_$(1)-tree) -o $$@ $$(filter %.o,$$^) \
+		-Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LDFLAGS)
+
+endef
+
 TEST_OPS := -DPOSTERN_TEST_OPS
 $(foreach v,release asan cov,$(eval $(call TREE,$(v),$(v),$(CC),)))
 $(foreach v,release asan cov,$(eval $(call TREE,$(v)-testops,$(v),$(CC),$(TEST_OPS))))
@@ -191,7 +203,7 @@ $(eval $(call TREE,fuzz,fuzz,$(FUZZ_CC),))
 # ---- what people ask for --------------------------------------------------------------
 
 .PHONY: FORCE all check check-trixie check-vm check-vm-full check-built run deps unit integration \
-	fuzz lint tcb security pages cov deb install uninstall clean help
+	bench fuzz lint tcb security pages cov deb install uninstall clean help
 FORCE:
 
 FUZZERS := $(FUZZ:%=build/fuzz/%)
@@ -222,15 +234,20 @@ check-vm-full: ## the same, with the cases that take minutes
 	@tests/vm/run --full
 
 check-built: $(foreach v,release release-testops asan asan-testops,programs-$(v) helpers-$(v)) \
-	tests-release tests-asan $(FUZZERS)
+	bench-release tests-release tests-asan $(FUZZERS)
 
 unit: ## the unit tests of VARIANT
 	@$(SELF) tests-$(VARIANT)
 	@tests/run unit:$(VARIANT)
 
 integration: ## the integration tests of VARIANT
-	@$(SELF) $(foreach t,$(VARIANT) $(VARIANT)-testops,programs-$(t) helpers-$(t))
+	@$(SELF) $(foreach t,$(VARIANT) $(VARIANT)-testops,programs-$(t) helpers-$(t)) bench-release
 	@tests/run integration:$(VARIANT)
+
+bench: ## against qemu-ga, side by side
+	@tests/deps build bench
+	@$(SELF) WERROR=1 programs-release bench-release
+	@bench/run
 
 fuzz: $(FUZZERS) ## each fuzz target for TIME seconds
 	@tests/run --fuzz-time=$(TIME) fuzz

@@ -85,12 +85,6 @@ def test_calls_for_each_processor_and_memory_block():
 
 # ---- mounts ----------------------------------------------------------------------------
 
-def bind_many(point, numbers):
-    for n in numbers:
-        os.mkdir(point + b"/d%d" % n)
-        scratch.bind(point + b"/d%d" % n, point + b"/d%d" % n)
-
-
 def mount_points(top):
     """What the kernel lists below TOP that is on a device, the latest first."""
     with open("/proc/self/mountinfo", encoding="ascii") as f:
@@ -108,9 +102,9 @@ def test_thousand_mounts():
         for n in range(36):
             scratch.mount("tmpfs", f"{top}/tmpfs{n}", "tmpfs", data="size=64k")
         half = MOUNTS // 2
-        bind_many(point, range(half - 1))
+        scratch.bind_many(point, range(half - 1))
         with Agent(profile="legacy") as agent, agent.client() as client:
-            growth(agent, client, lambda: bind_many(point, range(half - 1, MOUNTS - 1)),
+            growth(agent, client, lambda: scratch.bind_many(point, range(half - 1, MOUNTS - 1)),
                    half, ["guest-get-fsinfo"])
             told = steady(client, "guest-get-fsinfo")
         ours = [f for f in told if f["mountpoint"].startswith(top)]
@@ -121,23 +115,6 @@ def test_thousand_mounts():
 
 # ---- interfaces ------------------------------------------------------------------------
 
-def addresses(n):
-    return f"10.{n // 250}.{n % 250}.1", f"2001:db8:{n + 1:x}::1"
-
-
-def add_pairs(numbers):
-    """Pairs of interfaces, each end up and with two addresses; the kernel adds routes."""
-    commands = []
-    for pair in numbers:
-        ends = [2 * pair, 2 * pair + 1]
-        commands.append("link add {} type veth peer name {}".format(*map("v{}".format, ends)))
-        for n in ends:
-            four, six = addresses(n)
-            commands += [f"address add {four}/24 dev v{n}", f"link set v{n} up",
-                         f"address add {six}/64 dev v{n} nodad"]
-    scratch.ip(*commands)
-
-
 def test_five_hundred_interfaces():
     asked = ["guest-network-get-interfaces", "guest-network-get-route"]
     with scratch.namespaces():
@@ -146,15 +123,15 @@ def test_five_hundred_interfaces():
             with open(f"/proc/sys/net/ipv6/conf/{scope}/accept_dad", "w", encoding="ascii") as f:
                 f.write("0")
         pairs = INTERFACES // 2
-        add_pairs(range(pairs // 2))
+        scratch.add_pairs(range(pairs // 2))
         with Agent(profile="legacy") as agent, agent.client() as client:
-            growth(agent, client, lambda: add_pairs(range(pairs // 2, pairs)),
+            growth(agent, client, lambda: scratch.add_pairs(range(pairs // 2, pairs)),
                    INTERFACES // 2, asked)
             told, routes = (steady(client, c) for c in asked)
     found = {i["name"]: {a["ip-address"] for a in i["ip-addresses"]} for i in told}
     assert len(told) == len(found) == INTERFACES + 1, sorted(found)
     for n in range(INTERFACES):
-        assert found[f"v{n}"] >= set(addresses(n)), (n, found[f"v{n}"])
+        assert found[f"v{n}"] >= set(scratch.addresses(n)), (n, found[f"v{n}"])
     for version in (4, 6):
         assert {r["iface"] for r in routes if r["version"] == version} >= set(found) - {"lo"}
 

@@ -118,7 +118,8 @@ class Gauge:
             tap.skip("no cgroup: what many processes share is not told apart")
 
     def processes(self):
-        return [p for p in [self.pid] + descendants(self.pid) if comm(p).startswith("postern")]
+        return [p for p in [self.pid] + descendants(self.pid)
+                if comm(p).startswith(("postern", "qemu-ga"))]
 
     def look(self):
         pids = self.processes()

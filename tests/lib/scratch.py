@@ -119,6 +119,13 @@ def bind(source, point, readonly=False):
              ctypes.c_ulong(MS_BIND | MS_REMOUNT | MS_RDONLY), None)
 
 
+def bind_many(point, numbers):
+    """A mount for each of NUMBERS: a directory below POINT, bound to itself."""
+    for n in numbers:
+        os.mkdir(point + b"/d%d" % n)
+        bind(point + b"/d%d" % n, point + b"/d%d" % n)
+
+
 def unmount(point, flags=0):
     call("umount2", _bytes(point), flags)
 
@@ -227,6 +234,24 @@ def known(kind):
 def ip(*commands):
     """Run commands of ip(8), in one process."""
     run("ip", "-batch", "-", text="".join(c + "\n" for c in commands))
+
+
+def addresses(n):
+    """Those of the interface vN that add_pairs makes."""
+    return f"10.{n // 250}.{n % 250}.1", f"2001:db8:{n + 1:x}::1"
+
+
+def add_pairs(numbers):
+    """Pairs of interfaces, each end up and with two addresses; the kernel adds routes."""
+    commands = []
+    for pair in numbers:
+        ends = [2 * pair, 2 * pair + 1]
+        commands.append("link add {} type veth peer name {}".format(*map("v{}".format, ends)))
+        for n in ends:
+            four, six = addresses(n)
+            commands += [f"address add {four}/24 dev v{n}", f"link set v{n} up",
+                         f"address add {six}/64 dev v{n} nodad"]
+    ip(*commands)
 
 
 # ---- users -----------------------------------------------------------------------------
