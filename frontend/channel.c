@@ -73,8 +73,9 @@ static ssize_t out_write(struct channel *c)
 	struct content *k = &c->content;
 	ssize_t n;
 
-	if (!content_left(k) && content_waits(k))
-		content_fill(k, &c->out, &c->out_done);
+	if (!content_left(k) && content_waits(k) &&
+	    content_fill(k, &c->out, &c->out_done) < 0)
+		return -1;
 	if (content_left(k))
 		return content_write(k, c->link.fd, &c->cut);
 	n = write(c->link.fd, c->out.p + c->out_done, c->out.len - c->out_done);

@@ -14,7 +14,6 @@
 #define POSTERN_FRONTEND_FRONTEND_H
 
 #include "json/scan.h"
-#include "ipc/body.h"
 #include "ipc/err.h"
 #include "ipc/note.h"
 #include "ipc/ops.h"
@@ -31,7 +30,7 @@
 /* No output buffer ever exceeds this: 2 MiB of result, of characters that are escaped by
  * six each, an id, and what waits. */
 #define OUT_MAX (24u * 1024 * 1024)
-/* Content of a reply beyond this is encoded as it is written, so much at once. */
+/* Content of a reply is encoded as it is written, so much at once. */
 #define CONTENT_PIECE (48u * 1024)
 /* An operation of this age is given up when its client has begun anew (DESIGN 5). */
 #define ABANDON_MS 2000
@@ -98,13 +97,16 @@ enum channel_kind {
 };
 
 /*
- * Content of a reply that is encoded only as it is written, piece by piece: in base64 a
+ * Content of a reply, which is encoded only as it is written, piece by piece: in base64 a
  * large one would be there one and a third times more.
  */
 struct content {
-	size_t at[FRAME_FDS_MAX];        /* in front of which byte of `out` */
-	struct body body[FRAME_FDS_MAX]; /* its bytes; `r` is what is left to encode */
-	uint32_t n, next;                /* how many there are; the one to go on with */
+	size_t at[FRAME_FDS_MAX];     /* in front of which byte of `out` */
+	int fd[FRAME_FDS_MAX];        /* sealed memfd, or -1 */
+	uint64_t size[FRAME_FDS_MAX]; /* of it */
+	uint64_t done;                /* bytes encoded of the next */
+	uint32_t n, next;             /* how many there are; the one to go on with */
+	uint8_t raw[CONTENT_PIECE];
 	/* What is written next: encoded, with what stands around it in `out`. */
 	uint8_t text[CONTENT_PIECE / 3 * 4];
 	size_t text_len, text_done; /* written is so much */
@@ -172,14 +174,13 @@ static inline size_t content_left(const struct content *k)
 {
 	return k->text_len - k->text_done;
 }
-/* Is BODY so large that it is encoded as it is written? */
-bool content_is_large(const struct body *body, uint32_t n);
-/* Take over the N mappings in BODY; each belongs in front of byte AT of what is written.
- * Nothing may wait. */
-void content_put(struct content *k, struct body *body, const size_t *at, uint32_t n);
+/* Take over the N memfds in FDS, of SIZES bytes; each belongs in front of byte AT of what
+ * is written. Nothing may wait. */
+void content_put(struct content *k, int *fds, const uint64_t *sizes, const size_t *at,
+		 uint32_t n);
 /* Put together what comes next: OUT from byte *DONE on, which moves on, and the content
- * in its places. Nothing may be left. */
-void content_fill(struct content *k, const struct wbuf *out, size_t *done);
+ * in its places. Nothing may be left. -1 with errno: it cannot be read. */
+int content_fill(struct content *k, const struct wbuf *out, size_t *done);
 /* Write some of what is left to FD: bytes written, or -1 with errno. *CUT: the last of
  * them does not end a reply. */
 ssize_t content_write(struct content *k, int fd, bool *cut);
@@ -247,9 +248,10 @@ void session_malformed(struct frontend *f, const char *text);
 
 /* ---- reply.c ---- */
 
-/* BULK: memfds of the bulk values of RESULT, FRAME_FDS_MAX of them; NULL: it has none. */
+/* BULK: memfds of the bulk values of RESULT, FRAME_FDS_MAX of them, which are taken over;
+ * NULL: it has none. */
 void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result,
-		  const int *bulk);
+		  int *bulk);
 void reply_error(struct frontend *f, const struct item *it, const struct err *e);
 
 /* ---- bulk.c ---- */

@@ -7,9 +7,9 @@
  * Must not:  leave half a line behind, write one byte outside a reply
  */
 #include "frontend/frontend.h"
-#include "ipc/body.h"
 #include "ipc/jsonw.h"
 #include "ipc/launch.h"
+#include "ipc/memfd.h"
 
 static void put_error(struct wbuf *w, const struct item *it, const struct err *e)
 {
@@ -26,58 +26,51 @@ static void put_error(struct wbuf *w, const struct item *it, const struct err *e
 	wbuf_text(w, "}}\n");
 }
 
-/* What came beside a result, to be read; sealed, so that it stays as it is. */
+/* What came beside a result; sealed, so that it stays as it is. */
 struct beside {
-	struct body body[FRAME_FDS_MAX];
+	uint64_t sizes[FRAME_FDS_MAX];
+	size_t gaps[FRAME_FDS_MAX]; /* where each belongs */
 	uint32_t n;
 };
 
-static void beside_release(struct beside *b)
-{
-	for (uint32_t i = 0; i < b->n; i++)
-		body_release(&b->body[i]);
-}
-
-static int beside_open(struct beside *b, const int *fds)
+static int look_beside(struct beside *b, const int *fds)
 {
 	*b = (struct beside){0};
-	for (; fds && b->n < FRAME_FDS_MAX && fds[b->n] >= 0; b->n++)
-		if (body_map(fds[b->n], &b->body[b->n]) < 0)
+	for (; fds && b->n < FRAME_FDS_MAX && fds[b->n] >= 0; b->n++) {
+		off_t size = memfd_sealed_size(fds[b->n]);
+
+		if (size < 0)
 			return -1;
+		b->sizes[b->n] = (uint64_t)size;
+	}
 	return 0;
 }
 
 static int render(struct wbuf *w, const struct item *it, const struct wbuf *result,
-		  const struct beside *b, size_t *gaps)
+		  struct beside *b)
 {
 	struct rbuf r = rbuf_of(result->p, result->len);
-	struct rbuf bulk[FRAME_FDS_MAX];
 
-	for (uint32_t i = 0; i < b->n; i++)
-		bulk[i] = b->body[i].r;
-	return schema_render(&r, it->op->result,
-			     &(struct render){.bulk = bulk, .n_bulk = b->n, .gaps = gaps},
-			     w);
+	return schema_render(
+		&r, it->op->result,
+		&(struct render){.n_bulk = b->n, .sizes = b->sizes, .gaps = b->gaps}, w);
 }
 
 static int put_result(struct channel *c, const struct item *it, const struct wbuf *result,
-		      const int *bulk)
+		      int *bulk)
 {
-	CLEANUP(beside_release) struct beside beside;
+	struct beside beside;
 	struct wbuf *w = &c->out;
-	size_t gaps[FRAME_FDS_MAX] = {0};
-	bool later;
 
-	if (beside_open(&beside, bulk) < 0)
+	/* While content waits nothing is asked for (channel_full), so none comes. */
+	if (look_beside(&beside, bulk) < 0 || (beside.n && content_waits(&c->content)))
 		return -1;
-	/* While other content waits nothing is answered (channel_full). */
-	later = content_is_large(beside.body, beside.n) && !content_waits(&c->content);
 
 	/* Marks the reply to a delimited sync, and no other (protocol 1.4). */
 	if (it->number == OP_sync_delimited)
 		wbuf_u8(w, 0xff);
 	wbuf_text(w, "{\"return\": ");
-	if (render(w, it, result, &beside, later ? gaps : NULL) < 0)
+	if (render(w, it, result, &beside) < 0)
 		return -1;
 	if (it->id) {
 		wbuf_text(w, ", \"id\": ");
@@ -86,8 +79,8 @@ static int put_result(struct channel *c, const struct item *it, const struct wbu
 	wbuf_text(w, "}\n");
 	if (w->bad)
 		return -1;
-	if (later)
-		content_put(&c->content, beside.body, gaps, beside.n);
+	if (beside.n)
+		content_put(&c->content, bulk, beside.sizes, beside.gaps, beside.n);
 	return 0;
 }
 
@@ -117,7 +110,7 @@ void reply_error(struct frontend *f, const struct item *it, const struct err *e)
 }
 
 void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result,
-		  const int *bulk)
+		  int *bulk)
 {
 	struct wbuf *w = &f->channel.out;
 	size_t mark = w->len;

@@ -103,21 +103,22 @@ static bool show_b64(struct rbuf *r, const struct field *f, struct view *v,
 static bool show_bulk(struct rbuf *r, const struct field *f, struct view *v,
 		      struct wbuf *w)
 {
-	uint64_t size = rbuf_u64(r);
-	const struct rbuf *bulk;
+	const uint64_t size = rbuf_u64(r);
+	const struct render *how = v->how;
+	const uint32_t i = v->bulk_next++;
+	uint64_t there;
 
 	(void)f;
-	if (v->bulk_next >= v->how->n_bulk)
+	if (i >= how->n_bulk)
 		return false;
-	bulk = &v->how->bulk[v->bulk_next];
+	there = how->gaps ? how->sizes[i] : rbuf_left(&how->bulk[i]);
 	wbuf_text(w, "\"");
-	if (v->how->gaps)
-		v->how->gaps[v->bulk_next] = w->len;
+	if (how->gaps)
+		how->gaps[i] = w->len;
 	else
-		jsonw_b64_piece(w, bulk->p, rbuf_left(bulk));
+		jsonw_b64_piece(w, how->bulk[i].p, there);
 	wbuf_text(w, "\"");
-	v->bulk_next++;
-	return rbuf_left(bulk) == size;
+	return there == size;
 }
 
 static bool show_enum(struct rbuf *r, const struct field *f, struct view *v,

@@ -198,15 +198,16 @@ static inline int schema_whole(struct rbuf *r, const struct schema *s, struct ar
 /*
  * Write the message in R, of schema S, as JSON text. With `redact`, a field without
  * F_PUB shows no part of its value, nor its length. Otherwise the bytes of the
- * N-th bulk field are those of bulk[N]; with `gaps` they are left out, and gaps[N] is
- * where in W their base64 belongs. -1 if R is malformed, a bulk is missing or not of the
- * size the message says, or W is full.
+ * N-th bulk field are those of bulk[N]; with `gaps` they are left out, there are sizes[N]
+ * of them, and gaps[N] is where in W their base64 belongs. -1 if R is malformed, a bulk
+ * is missing or not of the size the message says, or W is full.
  */
 struct render {
 	bool redact;
 	const struct rbuf *bulk;
 	uint32_t n_bulk;
-	size_t *gaps; /* N_BULK of them; or NULL */
+	const uint64_t *sizes;
+	size_t *gaps; /* or NULL */
 };
 int schema_render(struct rbuf *r, const struct schema *s, const struct render *how,
 		  struct wbuf *w);

@@ -123,9 +123,8 @@ static const struct sc_rule rules[] = {
 	ALLOW(fcntl,                   H, "does it append?", IS(1, F_GETFL)),
 	ALLOW(fcntl,                 W,   "socket of a new program", IS(1, F_SETFL)),
 	ALLOW(memfd_create,    F|W|O|P|H, "bulk data, policy image, a child's filter"),
-	ALLOW(ftruncate,               H, "size of a memfd"),
 	ALLOW(lseek,           F|I|W|O|H, "size of a memfd; files"),
-	ALLOW(pread64,           I|W|O,   "files; a child's filter"),
+	ALLOW(pread64,           F|I|W|O, "content; files; a child's filter"),
 	ALLOW(dup3,                W|O,   "a child puts its descriptors in place"),
 	ALLOW(close_range,       I|W|O,   "a child closes all others"),
 

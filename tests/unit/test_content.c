@@ -52,13 +52,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct body body_of(const struct fixture *f, size_t len)
+/* LEN bytes as content in front of byte AT. */
+static void put_one(struct fixture *f, size_t len, size_t at)
 {
-	CLEANUP(close_p) int fd = memfd_of("content", f->data, len);
-	struct body b;
+	int fd = memfd_of("content", f->data, len);
 
-	assert_int_equal(body_map(fd, &b), 0);
-	return b;
+	assert_true(fd >= 0);
+	content_put(&f->k, &fd, &(uint64_t){len}, &at, 1);
+	assert_int_equal(fd, -1);
 }
 
 static void drain(struct fixture *f)
@@ -83,7 +84,7 @@ static void write_all(struct fixture *f, const char *text)
 		ssize_t n;
 
 		if (!content_left(&f->k))
-			content_fill(&f->k, &out, &done);
+			assert_int_equal(content_fill(&f->k, &out, &done), 0);
 		n = content_write(&f->k, f->pipe[1], &cut);
 		assert_true(n > 0 || errno == EAGAIN);
 		drain(f);
@@ -115,10 +116,7 @@ static void each_length(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
-		struct body b = body_of(f, lengths[i]);
-
-		content_put(&f->k, &b, &(size_t){1}, 1);
-		assert_null(b.map);
+		put_one(f, lengths[i], 1);
 		assert_true(content_waits(&f->k));
 		write_all(f, "[]\n");
 		assert_false(content_waits(&f->k));
@@ -129,11 +127,10 @@ static void each_length(void **state)
 static void two_in_their_places(void **state)
 {
 	struct fixture *f = *state;
-	struct body b[] = {body_of(f, LONG), body_of(f, 5)};
-
+	int fds[] = {memfd_of("first", f->data, LONG), memfd_of("second", f->data, 5)};
 	CLEANUP(wbuf_free) struct wbuf want = wbuf_growing(1 << 20);
 
-	content_put(&f->k, b, (size_t[]){2, 3}, 2);
+	content_put(&f->k, fds, (uint64_t[]){LONG, 5}, (size_t[]){2, 3}, 2);
 	write_all(f, "ab-cd\n");
 	wbuf_text(&want, "ab");
 	jsonw_b64_piece(&want, f->data, LONG);
@@ -149,9 +146,8 @@ static void two_in_their_places(void **state)
 static void places_that_move(void **state)
 {
 	struct fixture *f = *state;
-	struct body b = body_of(f, LONG);
 
-	content_put(&f->k, &b, &(size_t){101}, 1);
+	put_one(f, LONG, 101);
 	content_move(&f->k, 100);
 	write_all(f, "[]\n");
 	is_base64_of(f, "[", LONG, "]\n");
@@ -161,15 +157,13 @@ static void places_that_move(void **state)
 static void a_client_that_leaves(void **state)
 {
 	struct fixture *f = *state;
-	struct body b = body_of(f, LONG);
-
 	struct wbuf out = wbuf_growing(64);
 	size_t done = 0;
 	bool cut;
 
 	wbuf_text(&out, "secret");
-	content_put(&f->k, &b, &(size_t){6}, 1);
-	content_fill(&f->k, &out, &done);
+	put_one(f, LONG, 6);
+	assert_int_equal(content_fill(&f->k, &out, &done), 0);
 	assert_int_equal(done, 6);
 	assert_true(content_write(&f->k, f->pipe[1], &cut) > 0);
 	assert_true(cut);
@@ -181,22 +175,22 @@ static void a_client_that_leaves(void **state)
 	wbuf_free(&out);
 	drain(f);
 	wbuf_empty(&f->got);
-	b = body_of(f, 4);
-	content_put(&f->k, &b, &(size_t){0}, 1);
+	put_one(f, 4, 0);
 	write_all(f, "\n");
 	is_base64_of(f, "", 4, "\n");
 }
 
-static void which_is_large(void **state)
+/* Nothing is made up for bytes that are not there. */
+static void less_than_was_said(void **state)
 {
 	struct fixture *f = *state;
-	struct body b[] = {body_of(f, CONTENT_PIECE), body_of(f, 1)};
+	const struct wbuf out = wbuf_fixed(NULL, 0);
+	int fd = memfd_of("content", f->data, 10);
+	size_t done = 0;
 
-	assert_false(content_is_large(NULL, 0));
-	assert_false(content_is_large(b, 1));
-	assert_true(content_is_large(b, 2));
-	body_release(&b[0]);
-	body_release(&b[1]);
+	content_put(&f->k, &fd, &(uint64_t){11}, &(size_t){0}, 1);
+	assert_int_equal(content_fill(&f->k, &out, &done), -1);
+	assert_int_equal(errno, EIO);
 }
 
 int main(void)
@@ -206,7 +200,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_in_their_places, setup, teardown),
 		cmocka_unit_test_setup_teardown(places_that_move, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves, setup, teardown),
-		cmocka_unit_test_setup_teardown(which_is_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(less_than_was_said, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1040,6 +1040,13 @@ static void lie_text_cut(struct lie *l)
 static void lie_pattern(struct lie *l)
 {
 	memset(l->text + l->values[0].text, '[', l->values[0].len);
+	l->values[0].literal = 0;
+}
+
+/* Longer than it is: a wildcard would be compared as a byte. */
+static void lie_literal(struct lie *l)
+{
+	l->values[0].literal++;
 }
 
 static void lie_last_text(struct lie *l)
@@ -1094,6 +1101,7 @@ static const struct lie_row {
 	LIE(lie_text_length),
 	LIE(lie_text_cut),
 	LIE(lie_pattern),
+	LIE(lie_literal),
 	LIE(lie_last_text),
 	LIE(lie_first_text),
 	LIE(lie_rate),
