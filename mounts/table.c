@@ -1,101 +1,120 @@
 /*
- * mounts/table.c - the table of mounts, taken apart by libmount
+ * mounts/table.c - the kernel's table of mounts, taken apart
  *
  * Runs in:   inspector; op children of the worker
  * Input:     the text of /proc/self/mountinfo: mount points and sources are any bytes
- * May touch: memory
- * Must not:  read a file, look at a mount point
+ * May touch: that text
+ * Must not:  read a file, look at a mount point, allocate
+ *
+ * Not libmount: short of memory it leaves out the line that it had none for, or all the
+ * rest, and a freeze would miss a file system; it looks for the device of a root outside
+ * ours; and with what it links it was an eighth of the agent's memory.
  */
 #include "mounts/table.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <stdbool.h>
+#include <sys/sysmacros.h>
 
 #include "ipc/util.h"
 
-static void close_stream_p(FILE **f)
+/* What stands before the next blank, which becomes its end; NULL: there is no blank. */
+static char *field(char **p)
 {
-	if (*f)
-		fclose(*f);
+	char *start = *p;
+	char *blank = strchr(start, ' ');
+
+	if (!blank)
+		return NULL;
+	*blank = '\0';
+	*p = blank + 1;
+	return start;
 }
 
-static void table_p(struct libmnt_table **t)
+/* A decimal number of 32 bits and then END, which is passed. */
+static bool number(const char **p, char end, uint32_t *n)
 {
-	mnt_unref_table(*t);
+	uint64_t sum = 0;
+	const char *s = *p;
+
+	for (; *s >= '0' && *s <= '9' && sum <= UINT32_MAX; s++)
+		sum = sum * 10 + (uint64_t)(*s - '0');
+	if (s == *p || *s != end || sum > UINT32_MAX)
+		return false;
+	*n = (uint32_t)sum;
+	*p = s + 1;
+	return true;
 }
 
-static void iter_p(struct libmnt_iter **i)
+static bool device(const char *text, dev_t *dev)
 {
-	mnt_free_iter(*i);
+	uint32_t major, minor;
+
+	if (!text || !number(&text, ':', &major) || !number(&text, '\0', &minor))
+		return false;
+	*dev = makedev(major, minor);
+	return true;
 }
 
-/* Is what ends at P, a blank, the type of a file system: "... - TYPE"? */
-static bool ends_type(const char *text, const char *p)
+static bool is_octal(const char *s)
 {
-	const char *type = memrchr(text, ' ', (size_t)(p - text));
-
-	return type && type - text >= 2 && memcmp(type - 2, " -", 2) == 0;
+	return s[0] >= '0' && s[0] <= '3' && s[1] >= '0' && s[1] <= '7' && s[2] >= '0' &&
+	       s[2] <= '7';
 }
 
-/*
- * A root that the kernel mounted by itself has the source "/dev/root", for which libmount
- * looks on its own: outside our root and in the end by probing disks, which the seal does
- * not allow. Nobody asks for it, so it gets another name.
+/* A blank, a tab, an end of line and a backslash have come as a backslash and 3 digits.
  */
-static void rename_dev_root(char *text, size_t len)
+static char *unescape(char *text)
 {
-	static const char name[] = " /dev/root ";
-	char *p = text;
+	char *to = text;
 
-	while ((p = memmem(p, (size_t)(text + len - p), name, sizeof(name) - 1))) {
-		if (ends_type(text, p))
-			p[1] = '-';
-		p++;
-	}
+	for (const char *s = text; s && *s; to++)
+		if (s[0] == '\\' && is_octal(s + 1)) {
+			*to = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 |
+				     (s[3] - '0'));
+			s += 4;
+		} else {
+			*to = *s++;
+		}
+	if (text)
+		*to = '\0';
+	return text;
 }
 
-/*
- * Short of memory, libmount leaves out the line that it had none for, or all the rest,
- * and says nothing of it: then a freeze would miss a file system. So it is asked twice,
- * by errno, whether that was the reason: here for a line, below for the rest.
+/* "27 1 254:1 / /mnt rw,relatime shared:1 - ext4 /dev/vda1 rw"; of "shared:1" any number.
  */
-static int on_bad_line(struct libmnt_table *table, const char *name, int line)
+static bool take_apart(char *line, struct mount_line *m)
 {
-	const bool short_of_memory = errno == ENOMEM;
+	const char *id = field(&line);
+	const char *optional;
 
-	(void)table;
-	(void)name;
-	(void)line;
-	errno = 0;
-	/* Whatever else is wrong with it: a line that is none is left out. */
-	return short_of_memory ? -ENOMEM : 1;
+	if (!id || !number(&id, '\0', &m->id) || !field(&line) ||
+	    !device(field(&line), &m->dev) || !field(&line))
+		return false;
+	m->point = unescape(field(&line));
+	do
+		optional = field(&line);
+	while (optional && !streq(optional, "-"));
+	m->type = unescape(field(&line));
+	m->source = unescape(field(&line));
+	m->options = line;
+	return m->point && m->type && m->source && *m->type;
 }
 
-static int parse(struct libmnt_table *table, FILE *f)
+int mounts_each(char *text, size_t len,
+		int (*each)(void *arg, const struct mount_line *m), void *arg)
 {
-	errno = 0;
-	/* Of a file that has a name libmount finds out whose process it is. */
-	if (mnt_table_set_parser_errcb(table, on_bad_line) < 0 ||
-	    mnt_table_parse_stream(table, f, "") < 0)
-		return -1;
-	return errno == ENOMEM ? -1 : 0;
-}
-
-int mounts_each(char *text, size_t len, int (*each)(void *arg, struct libmnt_fs *fs),
-		void *arg)
-{
-	CLEANUP(close_stream_p) FILE *f = fmemopen(text, len, "r");
-	CLEANUP(table_p) struct libmnt_table *table = mnt_new_table();
-	CLEANUP(iter_p) struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
-	struct libmnt_fs *fs;
+	char *end = text + len;
 	int r = 0;
 
-	rename_dev_root(text, len);
-	if (!f || !table || !iter || parse(table, f) < 0) {
-		errno = ENOMEM;
-		return -1;
+	for (char *line = text, *next; line < end && r == 0; line = next) {
+		char *stop = memchr(line, '\n', (size_t)(end - line));
+		struct mount_line m;
+
+		next = stop ? stop + 1 : end;
+		if (stop)
+			*stop = '\0';
+		if (take_apart(line, &m))
+			r = each(arg, &m);
 	}
-	while (r == 0 && mnt_table_next_fs(table, iter, &fs) == 0)
-		r = each(arg, fs);
 	return r;
 }

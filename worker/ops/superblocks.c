@@ -55,7 +55,7 @@ static bool find_disk(const struct sys *sys, const struct superblock *sb, dev_t 
 /* The kernel tells first which it is, before what the file system says of itself. */
 static bool is_read_only(const char *options)
 {
-	return options && strncmp(options, "ro", 2) == 0 &&
+	return strncmp(options, "ro", 2) == 0 &&
 	       (options[2] == '\0' || options[2] == ',');
 }
 
@@ -107,21 +107,17 @@ static int add_mount(struct superblocks *all, struct superblock *sb, uint64_t id
 	return !m->point;
 }
 
-static int each_mount(void *arg, struct libmnt_fs *fs)
+static int each_mount(void *arg, const struct mount_line *m)
 {
 	struct superblocks *all = arg;
-	const char *point = mnt_fs_get_target(fs);
-	const char *source = mnt_fs_get_source(fs);
 	struct superblock seen = {
-		.dev = mnt_fs_get_devno(fs),
-		.type = mnt_fs_get_fstype(fs),
-		.source = source ? source : "",
-		.read_only = is_read_only(mnt_fs_get_fs_options(fs)),
+		.dev = m->dev,
+		.type = m->type,
+		.source = m->source,
+		.read_only = is_read_only(m->options),
 	};
 	struct superblock *sb = find(all, seen.dev);
 
-	if (!point || !seen.type)
-		return 0;
 	if (!sb) {
 		if (!find_disk(all->sys, &seen, &seen.disk))
 			return 0;
@@ -129,7 +125,7 @@ static int each_mount(void *arg, struct libmnt_fs *fs)
 			return 1;
 		sb = all->v[all->n - 1];
 	}
-	return add_mount(all, sb, (uint64_t)mnt_fs_get_id(fs), point);
+	return add_mount(all, sb, m->id, m->point);
 }
 
 /* ---- what others call ---- */
@@ -137,19 +133,16 @@ static int each_mount(void *arg, struct libmnt_fs *fs)
 int superblocks_parse(struct superblocks *all, const struct sys *sys, char *text,
 		      size_t len, struct err *e)
 {
-	int r;
-
 	*all = (struct superblocks){
 		.sys = sys,
 		.arena = {.p = malloc(MEMORY_MAX), .cap = MEMORY_MAX},
 	};
 	if (!all->arena.p)
 		return err_sys(e, ENOMEM, "failed to read %s", MOUNTINFO);
-	r = mounts_each(text, len, each_mount, all);
-	if (r < 0)
-		return err_sys(e, errno, "failed to read %s", MOUNTINFO);
-	return r ? err_set(e, ERR_GENERIC, "there are too many file systems or mounts")
-		 : 0;
+	if (mounts_each(text, len, each_mount, all))
+		return err_set(e, ERR_GENERIC,
+			       "there are too many file systems or mounts");
+	return 0;
 }
 
 int superblocks_read(struct superblocks *all, const struct sys *sys, struct err *e)
