@@ -54,12 +54,12 @@ DIR_postern-spawner   := spawner
 DIR_posternctl        := ctl
 
 LIBS_postern           :=
-LIBS_postern-frontend  := -lcjson -lseccomp -lcap-ng
-LIBS_postern-worker    := -lmount -lseccomp -lcap-ng
-LIBS_postern-reader    := -lseccomp -lcap-ng
-LIBS_postern-inspector := -lmount -lseccomp -lcap-ng
+LIBS_postern-frontend  := -lcjson
+LIBS_postern-worker    :=
+LIBS_postern-reader    :=
+LIBS_postern-inspector :=
 LIBS_postern-spawner   :=
-LIBS_posternctl        := -lcjson -lsystemd -lcap-ng
+LIBS_posternctl        := -lcjson -lsystemd
 
 # Programs that run with privilege: `make tcb` counts these.
 PRIVILEGED := postern postern-worker postern-spawner
@@ -76,7 +76,7 @@ PACKAGING := packaging/migrate packaging/restart
 # What AppArmor, where it is in use, is told of each program.
 PROFILES := $(wildcard apparmor/postern*)
 
-LIBS_tests := -lcmocka -lcjson -lmount -lseccomp -lcap-ng
+LIBS_tests := -lcmocka -lcjson -lseccomp -lcap-ng
 # The reader that our scanner is held against.
 LIBS_fuzz_json := -ljansson
 
@@ -117,12 +117,20 @@ HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 $(INIT_ZERO) \
 	-fcf-protection -mbranch-protection=standard)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
-FLAGS_release := -O2 -g -fPIE $(HARDEN)
+FLAGS_release := -O2 -g -fPIE -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables $(HARDEN)
 FLAGS_asan    := -O1 -g -fPIE $(SANITIZE)
 FLAGS_fuzz    := -O1 -g -fPIE $(SANITIZE) -fsanitize=fuzzer-no-link
 FLAGS_cov     := -O0 -g -fPIE --coverage
 
-LINK_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+# Relocations in two hundred bytes instead of twenty thousand, where linker and libc know
+# how: libc then has the version that the linker asks for.
+RELR := -Wl,-z,pack-relative-relocs
+RELR := $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | \
+	$(CC) -pie -fPIE $(RELR) -x c -o "$$t" - 2>/dev/null && \
+	grep -aq GLIBC_ABI_DT_RELR "$$t" && echo '$(RELR)'; rm -f "$$t")
+
+LINK_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections $(RELR)
 # As in release: to bind late leaves registers, with what was just copied, on the stack.
 LINK_asan    := -pie -Wl,-z,now $(SANITIZE)
 LINK_fuzz    := -pie $(SANITIZE) -fsanitize=fuzzer

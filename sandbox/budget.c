@@ -27,8 +27,7 @@ static const struct budget {
 	/* Tree 12, what waits 8 and one request, an answer of escapes 24: not all at
 	   once. */
 	{SC_ROLE(SANDBOX_FRONTEND), 40 * MIB},
-	/* Arena 16, an answer 6 as it grows, what the worker does not take 8, libmount.
-	 */
+	/* Arena 16, an answer 6 as it grows, what the worker does not take 8. */
 	{SC_ROLE(SANDBOX_INSPECTOR), 40 * MIB},
 	/* What two of the others do not take 16, requests kept 8; and a child has all
 	 * that as it begins: a table of mounts 14. */

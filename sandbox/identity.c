@@ -1,7 +1,8 @@
 /*
  * sandbox/identity.c - become a user who can do nothing
  *
- * Runs in:   supervisor's children between fork and exec; every confined program (check)
+ * Runs in:   supervisor's children between fork and exec; every confined program (check);
+ *            worker and op children, for caps.c
  * Input:     the uid and gid that the supervisor was told
  * May touch: the calling process's credentials
  * Must not:  allocate, use a library other than libc, continue when a step fails
@@ -30,12 +31,14 @@ static struct __user_cap_header_struct caps_header(void)
 }
 
 /* The kernel keeps the ambient set within the inheritable one, so it goes along. */
-static int clear_caps(void)
+int identity_hold_caps(uint64_t caps)
 {
 	struct __user_cap_header_struct head = caps_header();
-	caps_t none = {0};
+	const uint32_t low = (uint32_t)caps, high = (uint32_t)(caps >> 32);
+	caps_t held = {{.effective = low, .permitted = low},
+		       {.effective = high, .permitted = high}};
 
-	return (int)syscall(SYS_capset, &head, none);
+	return (int)syscall(SYS_capset, &head, held);
 }
 
 /* The kernel answers EINVAL for the first number that it does not know. */
@@ -84,7 +87,7 @@ int identity_drop(const struct identity *id, const char **step)
 	if (geteuid() == 0 && (leave_privilege(step) < 0 || (id && become(id, step) < 0)))
 		return -1;
 	*step = "capabilities";
-	return clear_caps();
+	return identity_hold_caps(0);
 }
 
 bool identity_dropped(bool as_root)

@@ -39,6 +39,9 @@ int identity_drop(const struct identity *id, const char **step);
  */
 bool identity_dropped(bool as_root);
 
+/* The permitted and the effective set are CAPS, a mask by number; the others empty. */
+int identity_hold_caps(uint64_t caps);
+
 /*
  * Reduce the capabilities of the calling process to those in CAPS, a mask by capability
  * number: permitted and effective sets to what it may hold of them, the inheritable and
@@ -102,8 +105,9 @@ int sandbox_enter(uint32_t roles, const char **step);
 
 /*
  * The two halves of the last step, for a process that loads one filter in many children:
- * compile it once (about a millisecond), load it in each (one system call). PROG->filter
- * is malloc()ed and the caller's. Loading needs no_new_privs.
+ * compile it once, load it in each (one system call). PROG->filter is malloc()ed and the
+ * caller's. Loading needs no_new_privs. To compile fails with ENOSYS on a machine whose
+ * calls we do not know.
  */
 int sandbox_compile(uint32_t roles, struct sock_fprog *prog);
 int sandbox_load(const struct sock_fprog *prog);
@@ -130,30 +134,38 @@ void sandbox_beneath_text(uint32_t roles, char *out, size_t size);
 
 /* ---- the filters as data ---- */
 
-/* Holds when (argument ARG & MASK) == WANT. A zero one holds always. */
+/* Holds when (the low 32 bits of argument ARG & MASK) == WANT. A zero one holds always.
+ */
 struct sc_cond {
-	uint64_t mask;
-	uint64_t want;
-	unsigned int arg; /* 0 is the first */
-	const char *text; /* the same in the kernel's names, for people */
+	uint32_t mask;
+	uint32_t want;
+	uint32_t arg; /* 0 is the first */
 };
 
 #define SC_CONDS_MAX 2
 
 /*
  * One system call as some processes may make it. All conditions of a row must hold; rows
- * of one call for one role are alternatives. What no row matches kills.
+ * of one call for one role are alternatives, and what one of the roles may do is not
+ * refused because another can do without it. What no row matches kills.
  */
 struct sc_rule {
 	int nr;         /* below zero: this machine has no such call */
 	uint32_t roles; /* SC_ROLE bits */
 	int err;        /* 0: allowed; else the errno it fails with, never done */
-	const char *why;
-	const char *unused; /* NULL, or why no test of the whole agent makes the call */
 	struct sc_cond when[SC_CONDS_MAX];
 };
 
 /* Every row of every role, *N of them: for the loader, tests and reports. */
 const struct sc_rule *sandbox_rules(size_t *n);
+
+/* The same rows in the same order, for people. */
+struct sc_text {
+	const char *why;
+	const char *unused; /* NULL, or why no test of the whole agent makes the call */
+	const char *when[SC_CONDS_MAX]; /* the conditions in the kernel's names */
+};
+
+const struct sc_text *sandbox_texts(size_t *n);
 
 #endif

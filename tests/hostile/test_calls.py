@@ -91,21 +91,27 @@ class Calls:
             if name in FORKS and ret.startswith("0x"):
                 children[int(ret, 16)] = (program, roles)
             if name == "seccomp" and ret == "0" and "{len=" in args:
-                roles = self._sealed(program, forked, int(re.search("len=([0-9]+)", args)[1]))
+                roles = self._sealed(program, forked, constants(args))
         return children
 
-    def _sealed(self, program, forked, length):
+    def _sealed(self, program, forked, known_by):
         """In the worker: itself once it is sealed; what it has forked by its filter."""
         if not forked:
             return SEALED.get(program, ())
-        if length not in self.filters:
-            self.unknown[(program, length)] += 1
-        return self.filters.get(length, ())
+        if known_by not in self.filters:
+            self.unknown[(program, len(known_by))] += 1
+        return self.filters.get(known_by, ())
 
     def _note(self, roles, name, args):
-        if name == "seccomp":  # the one that is not written in numbers
-            args = "0x1, 0, 0" if args.startswith("SECCOMP_SET_MODE_FILTER") else "0, 0, 0"
+        if name == "seccomp":  # the one that is written with what it points to
+            args = "0x1, 0, 0" if args.startswith("0x1, 0, ") else "0, 0, 0"
         self.seen.setdefault((roles, name, args if len(args) < 200 else ""), None)
+
+
+def constants(args):
+    """Those of each instruction of a filter, as strace writes it: in parts, some of them."""
+    return tuple(sum(int(part, 16) for part in k.split("|"))
+                 for k in re.findall(r"BPF_(?:STMT|JUMP)\([^,]+, ([0-9a-fx|]+)[,)]", args))
 
 
 def numbers(args):
@@ -132,8 +138,8 @@ def known_filters(table):
     filters = {}
     for known in table["filters"]:
         roles = tuple(known["roles"])
-        assert filters.setdefault(known["len"], roles) == roles, \
-            f"two filters of {known['len']} instructions: they cannot be told apart"
+        assert filters.setdefault(tuple(known["constants"]), roles) == roles, \
+            f"{roles} has the filter of another"
     return filters
 
 

@@ -48,21 +48,22 @@ static void put_roles(struct wbuf *w)
 	}
 }
 
-static void put_conditions(struct wbuf *w, const struct sc_rule *rule)
+static void put_conditions(struct wbuf *w, const struct sc_rule *rule,
+			   const struct sc_text *text)
 {
 	char numbers[96];
 
 	for (size_t i = 0; i < SC_CONDS_MAX && rule->when[i].mask; i++) {
-		snprintf(numbers, sizeof(numbers), "%s[%u, %llu, %llu, ", i ? ", " : "",
-			 rule->when[i].arg, (unsigned long long)rule->when[i].mask,
-			 (unsigned long long)rule->when[i].want);
+		snprintf(numbers, sizeof(numbers), "%s[%u, %u, %u, ", i ? ", " : "",
+			 rule->when[i].arg, rule->when[i].mask, rule->when[i].want);
 		wbuf_text(w, numbers);
-		jsonw_cstr(w, rule->when[i].text);
+		jsonw_cstr(w, text->when[i]);
 		wbuf_text(w, "]");
 	}
 }
 
-static void put_row(struct wbuf *w, const struct sc_rule *rule)
+static void put_row(struct wbuf *w, const struct sc_rule *rule,
+		    const struct sc_text *text)
 {
 	char *call = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, rule->nr);
 	char err[32];
@@ -74,11 +75,11 @@ static void put_row(struct wbuf *w, const struct sc_rule *rule)
 	put_names(w, rule->roles);
 	wbuf_text(w, err);
 	wbuf_text(w, ", \"why\": ");
-	jsonw_cstr(w, rule->why);
+	jsonw_cstr(w, text->why);
 	wbuf_text(w, ", \"unused\": ");
-	jsonw_cstr(w, rule->unused ? rule->unused : "");
+	jsonw_cstr(w, text->unused ? text->unused : "");
 	wbuf_text(w, ", \"when\": [");
-	put_conditions(w, rule);
+	put_conditions(w, rule, text);
 	wbuf_text(w, "]}");
 	free(call);
 }
@@ -86,6 +87,7 @@ static void put_row(struct wbuf *w, const struct sc_rule *rule)
 static void put_rows(struct wbuf *w)
 {
 	size_t n;
+	const struct sc_text *texts = sandbox_texts(&n);
 	const struct sc_rule *rules = sandbox_rules(&n);
 	const char *between = "\n";
 
@@ -93,7 +95,7 @@ static void put_rows(struct wbuf *w)
 		if (rules[i].nr < 0) /* this machine has no such call */
 			continue;
 		wbuf_text(w, between);
-		put_row(w, &rules[i]);
+		put_row(w, &rules[i], &texts[i]);
 		between = ",\n";
 	}
 }
@@ -131,17 +133,22 @@ static void put_children(struct wbuf *w)
 	}
 }
 
-/* A filter is known by its length: those of the children, and of what becomes of two. */
+/* A filter is known by its constants: those of the children, and of what becomes of two.
+ */
 static int put_filter(struct wbuf *w, uint32_t roles)
 {
 	struct sock_fprog prog;
-	char len[32];
+	char k[32];
 
 	if (sandbox_compile(roles, &prog) < 0)
 		return -1;
+	wbuf_text(w, "{\"constants\": [");
+	for (unsigned int i = 0; i < prog.len; i++) {
+		snprintf(k, sizeof(k), "%s%u", i ? ", " : "", prog.filter[i].k);
+		wbuf_text(w, k);
+	}
 	free(prog.filter);
-	snprintf(len, sizeof(len), "{\"len\": %u, \"roles\": ", prog.len);
-	wbuf_text(w, len);
+	wbuf_text(w, "], \"roles\": ");
 	put_names(w, roles);
 	wbuf_text(w, "}");
 	return 0;

@@ -287,7 +287,8 @@ def _traced():
         return []
     path = os.path.join(tempfile.mkdtemp(dir=TRACES), "calls")
     return ["strace", "-D", "-ff", "-qq", "-e", "signal=none",
-            "-e", "raw=!execve,execveat,seccomp", "-o", path]
+            "-e", "raw=!execve,execveat,seccomp", "-X", "raw", "-e", "abbrev=!seccomp",
+            "-o", path]
 
 
 class Agent:

@@ -219,7 +219,7 @@ static const struct try_call try_calls[] = {
 	{"fsync",           SCMP_SYS(fsync),             TRY_U | TRY_A, {-1}},
 	{"dup3",            SCMP_SYS(dup3),              TRY_W | TRY_O, {-1, -1}},
 	{"memfd_create",    SCMP_SYS(memfd_create),
-	 TRY_F | TRY_W | TRY_P | TRY_O | TRY_H | TRY_U, {0}},
+	 TRY_F | TRY_W | TRY_P | TRY_H, {0}},
 	{"fcntl-seal",      SCMP_SYS(fcntl),             TRY_F | TRY_W | TRY_P | TRY_H,
 	 {-1, F_ADD_SEALS}},
 	{"fcntl-setfl",     SCMP_SYS(fcntl),             TRY_W,      {-1, F_SETFL}},
