@@ -148,13 +148,13 @@ int peer_open(struct peer *p, struct loop *loop, int sock, peer_frame_fn *on_fra
 {
 	CLEANUP(close_p) int fd = sock;
 
-	*p = (struct peer){
-		.source.fd = -1,
-		.loop = loop,
-		.on_frame = on_frame,
-		.on_gone = on_gone,
-		.out_tail = &p->out_head,
-	};
+	/* All but the buffer, which is no memory before something comes. */
+	memset(p, 0, offsetof(struct peer, buf));
+	p->source.fd = -1;
+	p->loop = loop;
+	p->on_frame = on_frame;
+	p->on_gone = on_gone;
+	p->out_tail = &p->out_head;
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
 	    loop_add(loop, &p->source, fd, EPOLLIN, peer_event) < 0)
 		return -1;

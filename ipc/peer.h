@@ -45,7 +45,7 @@ struct peer {
 	struct out_frame *out_head;
 	struct out_frame **out_tail;
 	size_t out_bytes;
-	uint8_t buf[FRAME_MAX];
+	uint8_t buf[FRAME_MAX]; /* last: peer_open leaves it alone */
 };
 
 /*

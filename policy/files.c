@@ -183,8 +183,9 @@ static bool has_changed(int fd, const struct stat *was)
 
 static const char *read_open(struct reader *r, int fd, const char *path)
 {
-	char text[SOURCE_FILE_MAX + 1];
-	const char *why = distrust(r, fd);
+	const size_t room = SOURCE_FILE_MAX + 1;
+	CLEANUP(free_p) char *text = malloc(room);
+	const char *why = text ? distrust(r, fd) : strerror(ENOMEM);
 	struct stat st;
 	size_t len = 0;
 	ssize_t n;
@@ -193,7 +194,7 @@ static const char *read_open(struct reader *r, int fd, const char *path)
 		return why;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return "not a regular file";
-	while ((n = read(fd, text + len, sizeof(text) - len)) > 0)
+	while ((n = read(fd, text + len, room - len)) > 0)
 		len += (size_t)n;
 	if (n < 0)
 		return strerror(errno);
@@ -233,27 +234,37 @@ static unsigned int read_all(struct reader *r)
 }
 
 /* Does the weakest layer, whose /usr may be measured, close the door to the others? */
-static bool is_sealed(int root_fd, uid_t owner)
+static bool is_sealed(struct reader *r)
 {
-	struct reader r = {.root = root_fd, .owner = owner, .s = source_new()};
 	bool sealed = false;
 
-	if (r.s) {
-		find(&r, LAYER_SEALING);
-		read_all(&r);
-		sealed = source_sealed(r.s);
+	r->s = source_new();
+	if (r->s) {
+		find(r, LAYER_SEALING);
+		read_all(r);
+		sealed = source_sealed(r->s);
 	}
-	source_free(r.s);
+	source_free(r->s);
+	r->n = 0;
 	return sealed;
 }
 
 unsigned int files_read(int root_fd, uid_t owner, struct source *s)
 {
-	struct reader r = {.root = root_fd, .owner = owner, .s = s};
-	bool sealed = is_sealed(root_fd, owner);
+	/* Not on the stack, which would keep it for good. */
+	CLEANUP(free_p) struct reader *r = calloc(1, sizeof(*r));
+	bool sealed;
 
+	if (!r) {
+		source_mistake(s, "policy files", 0, "%s", strerror(ENOMEM));
+		return 0;
+	}
+	r->root = root_fd;
+	r->owner = owner;
+	sealed = is_sealed(r);
+	r->s = s;
 	for (unsigned int layer = 0; layer < ARRAY_SIZE(layers); layer++)
 		if (!sealed || layer == LAYER_SEALING)
-			find(&r, layer);
-	return read_all(&r);
+			find(r, layer);
+	return read_all(r);
 }

@@ -25,6 +25,7 @@ struct reader {
 	struct loop loop;
 	struct peer worker;
 	struct reading reading;
+	uint8_t mistakes[FRAME_BODY_MAX];
 };
 
 static int fail(int status, const char *step)
@@ -39,8 +40,7 @@ static int fail(int status, const char *step)
 static int answer(struct reader *reader, const struct frame *question)
 {
 	struct reading *r = &reader->reading;
-	uint8_t text[FRAME_BODY_MAX];
-	struct wbuf lines = wbuf_fixed(text, sizeof(text));
+	struct wbuf lines = wbuf_fixed(reader->mistakes, sizeof(reader->mistakes));
 	struct rbuf q = rbuf_of(question->body, question->len);
 	const bool kept_will_do = rbuf_u8(&q);
 	CLEANUP(close_p) int fd = -1;
@@ -55,7 +55,7 @@ static int answer(struct reader *reader, const struct frame *question)
 	peer_send(&reader->worker, &(struct frame){
 					   .type = FRAME_IMAGE,
 					   .request = question->request,
-					   .body = text,
+					   .body = reader->mistakes,
 					   .len = (uint32_t)lines.len,
 					   .n_fds = 1,
 					   .fds = {fd, -1},

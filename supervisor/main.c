@@ -184,16 +184,16 @@ static int prepare(struct agent *a, const struct options *o, bool make_statedir,
 static int run(struct options *o)
 {
 	struct agent a = {.pidfile.fd = -1, .daemon.pipe = -1};
-	struct paths paths;
+	const bool make_statedir = !o->statedir;
 	struct err e;
 	int status = EXIT_FAILURE;
 	int r = -1;
 
 	stay_with_manager(o);
-	if (options_channel(o, &e) == 0 && paths_default(o, &paths, &e) == 0)
+	if (options_channel(o, &e) == 0 && paths_default(o, &e) == 0)
 		r = begin(&a, o, &status, &e);
 	if (r == 0)
-		r = prepare(&a, o, o->statedir == paths.statedir, &e);
+		r = prepare(&a, o, make_statedir, &e);
 	if (r < 0)
 		say("%s", e.desc);
 	if (r != 0)
@@ -210,7 +210,6 @@ static int run(struct options *o)
 
 static int dump(struct options *o)
 {
-	struct paths paths;
 	struct err e;
 
 	if (options_channel(o, &e) < 0) {
@@ -218,7 +217,7 @@ static int dump(struct options *o)
 		return EXIT_FAILURE;
 	}
 	warn(o);
-	paths_default(o, &paths, &e); /* one without a default is left out */
+	paths_default(o, &e); /* one without a default is left out */
 	options_dump(o, stdout);
 	return EXIT_SUCCESS;
 }

@@ -11,7 +11,15 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-static int statedir_default(struct options *o, char dir[PATH_MAX], struct err *e)
+/* DIR/NAME, which the options keep; NULL: out of memory. */
+static const char *beneath(struct options *o, const char *dir, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : options_own(o, path);
+}
+
+static int statedir_default(struct options *o, struct err *e)
 {
 	const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
 
@@ -19,39 +27,34 @@ static int statedir_default(struct options *o, char dir[PATH_MAX], struct err *e
 		return err_set(e, ERR_GENERIC,
 			       "no state directory: XDG_RUNTIME_DIR is not set, give one "
 			       "with -t");
-	if (snprintf(dir, PATH_MAX, "%s/postern", base) >= PATH_MAX)
-		return err_sys(e, ENAMETOOLONG, "state directory");
-	o->statedir = dir;
-	return 0;
+	o->statedir = beneath(o, base, "postern");
+	return o->statedir ? 0 : err_sys(e, ENOMEM, "state directory");
 }
 
-int paths_default(struct options *o, struct paths *p, struct err *e)
+int paths_default(struct options *o, struct err *e)
 {
 	/* Where init scripts of qemu-ga look for a daemon. Otherwise the pidfile is also
 	 * the lock of the state directory. */
 	bool as_qemu_ga = o->daemon && streq(o->program, "qemu-ga") && geteuid() == 0;
 
-	if (!o->statedir && statedir_default(o, p->statedir, e) < 0)
+	if (!o->statedir && statedir_default(o, e) < 0)
 		return -1;
 	if (o->pidfile)
 		return 0;
-	if (snprintf(p->pidfile, PATH_MAX, "%s/%s", as_qemu_ga ? "/run" : o->statedir,
-		     as_qemu_ga ? "qemu-ga.pid" : "postern.pid") >= PATH_MAX)
-		return err_sys(e, ENAMETOOLONG, "state directory");
-	o->pidfile = p->pidfile;
-	return 0;
+	o->pidfile = as_qemu_ga ? beneath(o, "/run", "qemu-ga.pid")
+				: beneath(o, o->statedir, "postern.pid");
+	return o->pidfile ? 0 : err_sys(e, ENOMEM, "state directory");
 }
 
 static int make_absolute(struct options *o, const char **path, struct err *e)
 {
 	CLEANUP(free_p) char *here = get_current_dir_name();
-	char *absolute = NULL;
 
 	if (**path == '/')
 		return 0;
-	if (!here || asprintf(&absolute, "%s/%s", here, *path) < 0)
+	if (!here)
 		return err_sys(e, errno, "working directory");
-	*path = options_own(o, absolute);
+	*path = beneath(o, here, *path);
 	return *path ? 0 : err_sys(e, ENOMEM, "working directory");
 }
 

@@ -9,21 +9,13 @@
 #ifndef POSTERN_SUPERVISOR_PATHS_H
 #define POSTERN_SUPERVISOR_PATHS_H
 
-#include <limits.h>
-
 #include "supervisor/options.h"
-
-/* Room for the defaults; the options point to it. */
-struct paths {
-	char statedir[PATH_MAX];
-	char pidfile[PATH_MAX];
-};
 
 /*
  * Fill in the state directory (/run/postern for root, $XDG_RUNTIME_DIR/postern for
  * others) and the pidfile where they were not given. 0, or -1 with E filled.
  */
-int paths_default(struct options *o, struct paths *p, struct err *e);
+int paths_default(struct options *o, struct err *e);
 
 /* Make absolute what a daemon still needs when it has left its working directory. 0, or
  * -1 with E filled. */

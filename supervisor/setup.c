@@ -273,13 +273,14 @@ bool state_is_frozen(const char *dir)
 {
 	char path[PATH_MAX];
 	CLEANUP(close_p) int fd = -1;
-	struct freeze_record r;
+	uint32_t phase;
 
 	if (snprintf(path, sizeof(path), "%s/state", dir) < (int)sizeof(path))
 		fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	return fd >= 0 && is_in_memory(dir) &&
-	       pread(fd, &r, sizeof(r), offsetof(struct state, freeze)) == sizeof(r) &&
-	       phase_is_frozen(r.phase);
+	       pread(fd, &phase, sizeof(phase), offsetof(struct state, freeze.phase)) ==
+		       sizeof(phase) &&
+	       phase_is_frozen(phase);
 }
 
 int program_open(const char *dir, const char *file, struct err *e)

@@ -33,7 +33,9 @@ static int read_uuid(const char *path, char *out, size_t room)
 
 int audit_init(struct audit *a, struct sink *sink, const char *channel)
 {
-	*a = (struct audit){.sink = sink, .channel = channel};
+	memset(a, 0, offsetof(struct audit, encoded));
+	a->sink = sink;
+	a->channel = channel;
 	/* A container may hide the boot id; the instance id is ours and must be there. */
 	if (read_uuid("/proc/sys/kernel/random/boot_id", a->boot_id, sizeof(a->boot_id)))
 		a->boot_id[0] = '\0';
@@ -67,10 +69,9 @@ static void fill_common(struct audit *a, enum audit_event event, struct msg_audi
 }
 
 /* The record as one line of JSON. */
-static void put_line(struct wbuf *w, const struct msg_audit *r)
+static void put_line(struct audit *a, struct wbuf *w, const struct msg_audit *r)
 {
-	uint8_t encoded[AUDIT_LINE_MAX];
-	struct wbuf wire = wbuf_fixed(encoded, sizeof(encoded));
+	struct wbuf wire = wbuf_fixed(a->encoded, sizeof(a->encoded));
 	struct rbuf read;
 
 	schema_put(&wire, &schema_audit, r);
@@ -83,19 +84,18 @@ static void put_line(struct wbuf *w, const struct msg_audit *r)
 /* As the sink takes it, to the sink. */
 static int put(struct audit *a, struct audit_how how, const struct msg_audit *r)
 {
-	uint8_t text[AUDIT_LINE_MAX];
-	struct wbuf w = wbuf_fixed(text, sizeof(text));
+	struct wbuf w = wbuf_fixed(a->text, sizeof(a->text));
 	struct packet packet = {
 		.kind = how.kind,
 		.session = r->session.v,
 		.dropped = r->dropped.v,
-		.p = text,
+		.p = a->text,
 	};
 
 	if (a->sink->format == SINK_JOURNAL)
 		journal_entry(&w, r);
 	else
-		put_line(&w, r);
+		put_line(a, &w, r);
 	packet.len = w.len;
 	return w.bad ? -1 : sink_put(a->sink, &packet, how.effort);
 }

@@ -24,6 +24,9 @@ struct audit {
 	uint64_t seq;        /* of the last record of this instance */
 	char boot_id[40];
 	char instance[40]; /* of this worker process */
+	/* A record as it is written. Here: it would stay a part of the stack for good. */
+	uint8_t encoded[AUDIT_LINE_MAX];
+	uint8_t text[AUDIT_LINE_MAX];
 };
 
 /*

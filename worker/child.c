@@ -175,12 +175,15 @@ static bool take(struct op_child *c, struct frame *f)
 static int child_reply(struct source *s, uint32_t events)
 {
 	struct op_child *c = CONTAINER_OF(s, struct op_child, reply);
-	uint8_t buf[FRAME_MAX];
+	struct worker *w = c->w;
 	struct frame f;
-	enum frame_status status = frame_recv(s->fd, buf, &f);
+	enum frame_status status = frame_recv(s->fd, w->child_frame, &f);
 	bool good = status == FRAME_OK && take(c, &f);
 
 	(void)events;
+	/* An error may quote its request. */
+	if (status == FRAME_OK && f.flags & FRAME_ERROR)
+		explicit_bzero(w->child_frame, FRAME_HEAD + f.len);
 	frame_close_fds(&f);
 	if (status == FRAME_AGAIN || good)
 		return 0;

@@ -90,8 +90,10 @@ static int open_state(struct worker *w)
 		return -1;
 	if (s->magic != STATE_MAGIC || s->last_handle < HANDLE_FIRST - 1 ||
 	    s->freeze.n > SUPERBLOCKS_MAX) {
-		/* Room for lines is no memory until there are some. */
-		memset(s, 0, offsetof(struct state, held.bytes));
+		/* It is zero then, and no memory until there is something. */
+		if (fd >= 0 && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					 0, sizeof(*s)) < 0)
+			return -1;
 		s->magic = STATE_MAGIC;
 		s->last_handle = HANDLE_FIRST - 1;
 	}
@@ -125,6 +127,8 @@ static int prepare(struct worker *w, const struct settings *s)
 	    freeze_open(w, s->runtime, s->hook) < 0)
 		return -1;
 	w->sink.fences = &w->fences;
+	w->sink.rest = w;
+	w->sink.rest_len = sizeof(*w);
 	hold_if_frozen(w);
 	return audit_init(&w->audit, &w->sink, s->channel);
 }

@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -61,27 +62,39 @@ static void tell(int sock, uint64_t lost, bool *failing)
 
 static _Noreturn void writer(int sock, int audit_fd)
 {
+	/* Not on the stack: of that, all would be memory. */
 	struct {
 		struct sink_order order;
 		uint8_t text[SINK_LINE_MAX];
-	} packet;
+	} *packet = malloc(sizeof(*packet));
 	bool failing = false, torn = false;
 	ssize_t n;
 
-	while ((n = recv(sock, &packet, sizeof(packet), 0)) >=
-	       (ssize_t)sizeof(packet.order)) {
-		size_t len = (size_t)n - sizeof(packet.order);
+	while (packet && (n = recv(sock, packet, sizeof(*packet), 0)) >=
+				 (ssize_t)sizeof(packet->order)) {
+		size_t len = (size_t)n - sizeof(packet->order);
 		uint64_t lost = 0;
 
-		if (!packet.order.record) {
-			write_all(STDERR_FILENO, packet.text, len);
+		if (!packet->order.record) {
+			write_all(STDERR_FILENO, packet->text, len);
 			continue;
 		}
-		if (!write_record(audit_fd, packet.text, len, &torn))
-			lost = 1 + packet.order.dropped;
+		if (!write_record(audit_fd, packet->text, len, &torn))
+			lost = 1 + packet->order.dropped;
 		tell(sock, lost, &failing);
 	}
 	_exit(0);
+}
+
+/* What the worker knows, this sink included, as far as it is whole pages. */
+static void give_up(const struct sink *s)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const uintptr_t begin = ((uintptr_t)s->rest + page - 1) & -page;
+	const uintptr_t end = ((uintptr_t)s->rest + s->rest_len) & -page;
+
+	if (s->rest && begin < end)
+		madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 static void writer_ended(struct child *c, int code, int status)
@@ -109,8 +122,12 @@ static int start_writer(struct sink *s, int sock)
 	if (!c)
 		return -1;
 	side = worker_fork(c, s->loop, &plan, writer_ended);
-	if (side == FORK_CHILD)
-		writer(CHILD_FD_FIRST, s->audit_fd < 0 ? -1 : CHILD_FD_FIRST + 1);
+	if (side == FORK_CHILD) {
+		const int file = s->audit_fd < 0 ? -1 : CHILD_FD_FIRST + 1;
+
+		give_up(s);
+		writer(CHILD_FD_FIRST, file);
+	}
 	if (side == FORK_FAILED)
 		free(c);
 	return side == FORK_WORKER ? 0 : -1;

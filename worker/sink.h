@@ -53,6 +53,8 @@ struct sink {
 	bool holds;         /* nothing is written: file systems are frozen */
 	bool broken;        /* the writer's last record did not get into the file */
 	uint64_t probed_ms; /* when that was last tried although nothing had to be */
+	void *rest;         /* memory that is none of the writer's business; NULL: none */
+	size_t rest_len;
 };
 
 /*

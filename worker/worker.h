@@ -160,6 +160,9 @@ struct worker {
 	uint32_t looking;  /* of these, who may hang in a file system, */
 	uint32_t files;    /* who is an open file, */
 	uint32_t leaving;  /* and who was one */
+
+	uint8_t child_frame[FRAME_MAX]; /* what one of them says, while it is acted on */
+
 	struct handle handles[HANDLES_MAX];
 	struct state *state;
 	struct program programs[PROGRAMS_MAX];
