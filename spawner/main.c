@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "ipc/launch.h"
 #include "sandbox/sandbox.h"
@@ -65,12 +66,31 @@ static int on_signal(struct source *source, uint32_t events)
 	return 0;
 }
 
+/*
+ * Whoever started us may have had signals ignored, and what we run would inherit that;
+ * also those that libc keeps for itself, which it refuses to touch. A handler ends with
+ * execve.
+ */
+static void heed_signals(void)
+{
+	/* Handler, flags, restorer, mask, as the kernel has them: SIG_DFL and no more. */
+	const uint64_t otherwise[4] = {0};
+	uint64_t now[4];
+
+	for (int sig = 1; sig <= SIGRTMAX; sig++)
+		if (syscall(SYS_rt_sigaction, sig, NULL, now, sizeof(now[3])) == 0 &&
+		    now[0] == (uintptr_t)SIG_IGN)
+			syscall(SYS_rt_sigaction, sig, otherwise, NULL, sizeof(now[3]));
+}
+
 static int signals_init(struct spawner *s)
 {
 	sigset_t set;
 	int fd;
 
-	/* A program that does not read its input is no reason to end. */
+	heed_signals();
+	/* A program that does not read its input is no reason to end; run.c takes it
+	 * back. */
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "spawner/spawner.h"
 
@@ -72,18 +71,12 @@ static void arrange(const struct run_fds *fds)
 	close_range(STATUS_FD + 1, ~0u, 0);
 }
 
-/*
- * Those that libc keeps for itself as well, which it refuses to touch: who started us may
- * have had them ignored.
- */
+/* All others the spawner has not touched since its start (signals_init). */
 static void default_signals(void)
 {
-	/* Handler, flags, restorer, mask, as the kernel has them: SIG_DFL and no more. */
-	const uint64_t otherwise[4] = {0};
 	sigset_t none;
 
-	for (int sig = 1; sig <= SIGRTMAX; sig++)
-		syscall(SYS_rt_sigaction, sig, &otherwise, NULL, sizeof(otherwise[3]));
+	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

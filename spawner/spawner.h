@@ -19,6 +19,7 @@
  */
 #define OUTPUT_MAX     (16u * 1024 * 1024)
 #define OUTPUT_ALL_MAX (64u * 1024 * 1024)
+#define PIECE          (64 * 1024) /* read of it at once */
 
 /* Descriptors that we may need: for each program its pipes, files of output, pidfd, timer
  * and cgroup. */
@@ -82,6 +83,7 @@ struct spawner {
 	uint64_t held;             /* bytes of output of all of them */
 	struct rlimit files, data; /* as we were given them, for what we run */
 	bool stopping;
+	uint8_t piece[PIECE];                            /* of output, on its way */
 	_Alignas(max_align_t) uint8_t arena[256 * 1024]; /* of one decoded request */
 };
 

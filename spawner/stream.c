@@ -9,8 +9,6 @@
 #include "ipc/memfd.h"
 #include "spawner/spawner.h"
 
-#define PIECE (64 * 1024)
-
 int stream_open(struct stream *st, struct loop *loop, int fd, source_fn *fn)
 {
 	CLEANUP(close_p) int pipe = fd;
@@ -40,8 +38,7 @@ static void keep(struct stream *st, struct spawner *s, uint64_t max, const uint8
 
 bool stream_read(struct stream *st, struct spawner *s, uint64_t max)
 {
-	uint8_t buf[PIECE];
-	ssize_t n = read(st->pipe.fd, buf, sizeof(buf));
+	ssize_t n = read(st->pipe.fd, s->piece, sizeof(s->piece));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
@@ -52,7 +49,7 @@ bool stream_read(struct stream *st, struct spawner *s, uint64_t max)
 	if (st->stands)
 		return true;
 	st->seen += (uint64_t)n;
-	keep(st, s, max, buf, (size_t)n);
+	keep(st, s, max, s->piece, (size_t)n);
 	return true;
 }
 
