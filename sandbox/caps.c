@@ -7,42 +7,54 @@
  * Must not:  open anything, continue when a step fails
  *
  * Not libcap-ng: its handling of the bounding set reads /proc/PID/status, which a sealed
- * process cannot, and what is left is one system call.
+ * process cannot, and what is left are two system calls.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ipc/util.h"
 #include "sandbox/sandbox.h"
 
-#define CAPS_END 64 /* the width of the kernel's sets */
+#define CAP_MASK(cap) (UINT64_C(1) << (cap))
 
-/* Drop CAP from the bounding set. EPERM: no CAP_SETPCAP; the header says why that is
- * fine. */
-static int unbound(unsigned int cap)
+/* The kernel's sets are of two words. */
+#define CAPS_WORDS _LINUX_CAPABILITY_U32S_3
+
+static uint64_t mask_of(uint32_t low, uint32_t high)
 {
-	if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
-		return -1;
-	return 0;
+	return (uint64_t)high << 32 | low;
+}
+
+/* All but CAPS from the bounding set; EINVAL is the first number the kernel does not
+ * know. */
+static int bound_by(uint64_t caps)
+{
+	for (unsigned int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (!(caps & CAP_MASK(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -1;
+	return errno == EINVAL ? 0 : -1;
 }
 
 int sandbox_keep_caps(uint64_t caps)
 {
-	uint64_t kept = 0;
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[CAPS_WORDS];
+	uint64_t effective;
 
 	/* An ordinary user may be bounded by all of them and hold none. */
 	if (geteuid() != 0)
 		caps = 0;
-	for (unsigned int cap = 0; cap < CAPS_END; cap++) {
-		/* Root holds what it is bounded by; in a container that is not all. */
-		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 1)
-			continue;
-		if (!(caps >> cap & 1) && unbound(cap) < 0)
-			return -1;
-		kept |= caps & UINT64_C(1) << cap;
-	}
-	return identity_hold_caps(kept);
+	if (syscall(SYS_capget, &head, sets) < 0)
+		return -1;
+	effective = mask_of(sets[0].effective, sets[1].effective);
+	if (effective & CAP_MASK(CAP_SETPCAP) && bound_by(caps) < 0)
+		return -1;
+	/* In a container root does not hold all that is asked for. */
+	caps &= mask_of(sets[0].permitted, sets[1].permitted);
+	return identity_hold_caps(caps);
 }
 
 const char *sandbox_cap_name(unsigned int cap)

@@ -166,6 +166,7 @@ int sandbox_compile(uint32_t roles, struct sock_fprog *prog)
 		return -1;
 	}
 	prog->len = (unsigned short)code.n;
-	prog->filter = TAKE_PTR(p);
-	return 0;
+	/* Some are kept. To make it smaller does not fail. */
+	prog->filter = realloc(TAKE_PTR(p), code.n * sizeof(*p));
+	return prog->filter ? 0 : -1;
 }

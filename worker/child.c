@@ -215,7 +215,7 @@ static void child_exited(struct child *child, int code, int status)
 	free(c);
 }
 
-struct fork_plan child_plan(const struct fences *fences, uint32_t op, const int keep[2])
+struct fork_plan child_plan(struct fences *fences, uint32_t op, const int keep[2])
 {
 	const uint32_t roles = sandbox_child_roles(op);
 

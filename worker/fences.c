@@ -1,9 +1,10 @@
 /*
- * worker/fences.c - which files each kind of child can still reach, made beforehand
+ * worker/fences.c - what each kind of child enters: its files, its filter, made
+ * beforehand
  *
  * Runs in:   worker; entered by its children
  * Input:     the operation table
- * May touch: Landlock rulesets, made before the worker is sealed
+ * May touch: Landlock rulesets, made before the worker is sealed; compiled filters
  * Must not:  let a child of a kind without a fence begin
  */
 #include "worker/fences.h"
@@ -74,4 +75,22 @@ int fences_enter(const struct fences *f, uint32_t roles)
 		return -1;
 	}
 	return sandbox_restrict(fence->ruleset);
+}
+
+const struct sock_fprog *fences_filter(struct fences *f, uint32_t roles)
+{
+	struct filter *next = &f->filters[f->n_filters];
+
+	for (size_t i = 0; i < f->n_filters; i++)
+		if (f->filters[i].roles == roles)
+			return &f->filters[i].prog;
+	if (f->n_filters == FENCES_MAX) {
+		errno = E2BIG;
+		return NULL;
+	}
+	if (sandbox_compile(roles, &next->prog) < 0)
+		return NULL;
+	next->roles = roles;
+	f->n_filters++;
+	return &next->prog;
 }

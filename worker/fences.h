@@ -1,18 +1,21 @@
 /*
- * worker/fences.h - which files each kind of child can still reach, made beforehand
+ * worker/fences.h - what each kind of child enters: its files, its filter, made
+ * beforehand
  *
  * Runs in:   worker; entered by its children
  * Input:     the operation table
- * May touch: Landlock rulesets, made before the worker is sealed
+ * May touch: Landlock rulesets, made before the worker is sealed; compiled filters
  * Must not:  let a child of a kind without a fence begin
  *
  * The worker's own fence (sandbox_beneath) is that of all its children together. Sealed,
  * it can open no directory any more, so that the narrower ones are made at the start and
- * kept as descriptors.
+ * kept as descriptors. A filter is compiled when the first child of its kind is forked,
+ * and kept: to compile it takes longer than most of what a child does.
  */
 #ifndef POSTERN_WORKER_FENCES_H
 #define POSTERN_WORKER_FENCES_H
 
+#include <linux/filter.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +27,11 @@ struct fences {
 		int ruleset;    /* owned */
 	} of[FENCES_MAX];
 	size_t n; /* 0: this kernel has no Landlock */
+	struct filter {
+		uint32_t roles;
+		struct sock_fprog prog; /* owned */
+	} filters[FENCES_MAX];
+	size_t n_filters;
 };
 
 /*
@@ -37,5 +45,8 @@ int fences_open(struct fences *f, uint32_t held, int root);
  * 0, also where the kernel has no Landlock; -1 with errno: there is none for its kind.
  */
 int fences_enter(const struct fences *f, uint32_t roles);
+
+/* The filter of children with these roles (sandbox_compile). NULL with errno. */
+const struct sock_fprog *fences_filter(struct fences *f, uint32_t roles);
 
 #endif

@@ -44,14 +44,13 @@ bool fork_tie(pid_t parent)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
 }
 
-static void become_child(const struct fork_plan *plan, pid_t worker)
+static void become_child(const struct fork_plan *plan, const struct sock_fprog *filter,
+			 pid_t worker)
 {
-	const char *step;
-
 	/* Before its ruleset is closed with all other descriptors. */
-	if ((plan->fences && fences_enter(plan->fences, plan->roles) < 0) ||
-	    !keep_only(plan) || (!plan->outlives && !fork_tie(worker)) ||
-	    sandbox_keep_caps(plan->caps) < 0 || sandbox_enter(plan->roles, &step) < 0)
+	if (fences_enter(plan->fences, plan->roles) < 0 || !keep_only(plan) ||
+	    (!plan->outlives && !fork_tie(worker)) || sandbox_keep_caps(plan->caps) < 0 ||
+	    sandbox_load(filter) < 0)
 		_exit(EXIT_SEAL);
 }
 
@@ -91,14 +90,17 @@ enum fork_side worker_fork(struct child *c, struct loop *loop,
 			   void (*on_exit)(struct child *c, int code, int status))
 {
 	CLEANUP(close_p) int pidfd = -1;
+	const struct sock_fprog *filter = fences_filter(plan->fences, plan->roles);
 	pid_t worker = getpid();
-	long pid = plan->n_keep > CHILD_FDS_MAX ? -1 : fork_with_pidfd(&pidfd);
+	long pid = -1;
 
 	*c = (struct child){.exit.fd = -1, .loop = loop, .on_exit = on_exit};
+	if (filter && plan->n_keep <= CHILD_FDS_MAX)
+		pid = fork_with_pidfd(&pidfd);
 	if (pid < 0)
 		return FORK_FAILED;
 	if (pid == 0) {
-		become_child(plan, worker);
+		become_child(plan, filter, worker);
 		return FORK_CHILD;
 	}
 	if (loop_add(loop, &c->exit, pidfd, EPOLLIN, child_ended) < 0)

@@ -34,11 +34,11 @@ enum fork_side { FORK_FAILED = -1, FORK_CHILD, FORK_WORKER };
 struct fork_plan {
 	const int *keep; /* descriptors, which become CHILD_FD_FIRST and following */
 	size_t n_keep;
-	uint64_t caps;               /* capabilities it keeps */
-	uint32_t roles;              /* its filter: SC_ROLE bits */
-	const struct fences *fences; /* one of these is its own; NULL: it has none */
-	bool stderr;                 /* keeps 2; else that is /dev/null */
-	bool outlives; /* goes on when the worker dies; else it dies with it */
+	uint64_t caps;         /* capabilities it keeps */
+	uint32_t roles;        /* its filter: SC_ROLE bits */
+	struct fences *fences; /* its own is among these */
+	bool stderr;           /* keeps 2; else that is /dev/null */
+	bool outlives;         /* goes on when the worker dies; else it dies with it */
 };
 
 /*

@@ -129,6 +129,9 @@ static int prepare(struct worker *w, const struct settings *s)
 	w->sink.fences = &w->fences;
 	w->sink.rest = w;
 	w->sink.rest_len = sizeof(*w);
+	/* The writer's, while the reader is at the policy. */
+	if (!fences_filter(&w->fences, SC_ROLE(SANDBOX_CHILD)))
+		return -1;
 	hold_if_frozen(w);
 	return audit_init(&w->audit, &w->sink, s->channel);
 }

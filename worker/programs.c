@@ -55,13 +55,30 @@ static void fail_unknown(struct worker *w, struct request *rq)
 	request_fail(w, rq, &e);
 }
 
+static void done_running(struct worker *w, struct request *rq)
+{
+	uint8_t buf[64];
+	struct wbuf body = wbuf_fixed(buf, sizeof(buf));
+
+	schema_put(&body, &schema_exec_status_result,
+		   &(struct msg_exec_status_result){.exited = V_BOOL(false)});
+	request_done(w, rq, &body);
+}
+
 static void status_start(struct worker *w, struct request *rq, const struct asked *q,
 			 const struct rbuf *args)
 {
 	int64_t pid = ((const struct msg_exec_status *)q->args)->pid.v;
+	const struct program *p = find(w, pid);
 
-	if (!find(w, pid) || !peer_is_open(&w->spawner)) {
+	if (!p || !peer_is_open(&w->spawner)) {
 		fail_unknown(w, rq);
+		return;
+	}
+	/* Its end is told as soon as its result stands; until then there is none to ask
+	 * for. */
+	if (!p->ended) {
+		done_running(w, rq);
 		return;
 	}
 	rq->question = wbuf_growing(FRAME_BODY_MAX);

@@ -46,8 +46,8 @@ struct sink {
 	struct source writer; /* socket to it; -1 between two of them */
 	struct timer retry;
 	struct loop *loop;
-	const struct fences *fences; /* borrowed; the writer stays within one of them */
-	int audit_fd;                /* kept for the next writer, should this one die */
+	struct fences *fences; /* borrowed; the writer stays within one of them */
+	int audit_fd;          /* kept for the next writer, should this one die */
 	uint64_t started_ms;
 	struct held *held;  /* borrowed */
 	bool holds;         /* nothing is written: file systems are frozen */

@@ -324,7 +324,7 @@ typedef int child_fn(const struct sys *sys, const void *args, struct wbuf *out,
 void child_start(struct worker *w, struct request *rq, const void *args);
 /* What the child of OP is to have: of KEEP, its socket and the root directory, what it
  * needs. */
-struct fork_plan child_plan(const struct fences *fences, uint32_t op, const int keep[2]);
+struct fork_plan child_plan(struct fences *fences, uint32_t op, const int keep[2]);
 /* The request is over: a child that still works at it is killed. */
 void child_forget(struct op_child *c);
 

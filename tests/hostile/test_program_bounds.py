@@ -336,17 +336,20 @@ def test_a_spawner_that_hangs():
     """The request is given up at a sync; what it would have done is not forgotten."""
     with Agent(profile="legacy") as a, a.client() as c:
         spawner = a.child("spawner")
-        long = start(c, "sleep", "100")
+        long, over = start(c, "sleep", "100"), start(c, "sh", "-c", "exit 3")
+        a.wait_record(lambda r: r["POSTERN_EVENT"] == "exec-exit"
+                      and r["POSTERN_EXEC_PID"] == over)
         os.kill(spawner, signal.SIGSTOP)
         try:
+            assert look(c, long) == {"exited": False}
             for command in (b'"guest-exec","arguments":{"path":"true"}',
-                            b'"guest-exec-status","arguments":{"pid":%d}' % long):
+                            b'"guest-exec-status","arguments":{"pid":%d}' % over):
                 c.send(b'{"execute":%s}\n' % command)
                 assert c.sync(10) == [], "an answer from nowhere"
                 assert c.call("guest-ping") == {"return": {}}
         finally:
             os.kill(spawner, signal.SIGCONT)
-        assert look(c, long) == {"exited": False}
+        assert look(c, over) == {"exited": True, "exitcode": 3}
         assert run(c, "sh", "-c", "exit 6")["exitcode"] == 6
         # The program that was given up did run, is recorded, and can be asked for.
         given_up = a.wait_record(lambda r: r["POSTERN_EVENT"] == "exec-start"

@@ -50,8 +50,9 @@ static inline void keyrun_seal(const struct keyrun *k)
 {
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || sandbox_load(&k->worker) < 0 ||
-	    sandbox_keep_caps(CAPS_HOME) < 0 || sandbox_load(&k->child) < 0)
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || sandbox_keep_caps(CAPS_HOME) < 0 ||
+	    sandbox_load(&k->worker) < 0 || sandbox_keep_caps(CAPS_HOME) < 0 ||
+	    sandbox_load(&k->child) < 0)
 		_exit(EXIT_SEAL);
 }
 

@@ -105,7 +105,13 @@ static void check(uint32_t op, uint64_t held, uint64_t filters, pid_t pid)
 	assert_int_equal(descriptors_of(pid), opens ? 5 : 4);
 }
 
-static void try(uint32_t op, struct loop *loop)
+static void drop_filters(struct fences *f)
+{
+	for (size_t i = 0; i < f->n_filters; i++)
+		free(f->filters[i].prog.filter);
+}
+
+static void try(uint32_t op, struct fences *fences, struct loop *loop)
 {
 	int pair[2], root = open("/", O_PATH | O_CLOEXEC);
 	uint64_t held = status_of(getpid(), "\nCapPrm:\t", 16);
@@ -114,7 +120,7 @@ static void try(uint32_t op, struct loop *loop)
 	struct child c;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	plan = child_plan(NULL, op, (const int[]){pair[1], root});
+	plan = child_plan(fences, op, (const int[]){pair[1], root});
 	assert_int_equal(plan.caps, op_by_number(op)->caps);
 	if (worker_fork(&c, loop, &plan, ended) == FORK_CHILD)
 		wait_and_go();
@@ -135,6 +141,7 @@ static void try(uint32_t op, struct loop *loop)
 
 static void each_has_its_row(void **state)
 {
+	struct fences none = {0};
 	struct loop loop;
 	uint32_t n = 0;
 
@@ -144,10 +151,11 @@ static void each_has_its_row(void **state)
 	for (uint32_t op = OP_NONE; op < OP_MAX; op++) {
 		if (!op_by_number(op) || op_by_number(op)->carrier != BY_CHILD)
 			continue;
-		try(op, &loop);
+		try(op, &none, &loop);
 		n++;
 	}
 	assert_true(n >= 16);
+	drop_filters(&none);
 }
 
 /* What the table must say of these, so that a row that asks for more is seen. */
@@ -213,7 +221,7 @@ static bool kernel_has_landlock(void)
 		       LANDLOCK_CREATE_RULESET_VERSION) > 0;
 }
 
-static int opened_within(const struct fences *fences, size_t row, struct loop *loop)
+static int opened_within(struct fences *fences, size_t row, struct loop *loop)
 {
 	const struct open_how how = {.flags = files[row].flags | O_CLOEXEC};
 	const int root = open("/", O_PATH | O_CLOEXEC);
@@ -260,7 +268,35 @@ static void each_stays_within_its_files(void **state)
 	}
 	for (size_t i = 0; i < fences.n; i++)
 		close(fences.of[i].ruleset);
+	drop_filters(&fences);
 	close(root);
+}
+
+/* Kinds have filters of their own, and each is compiled once. */
+static void a_filter_is_kept(void **state)
+{
+	const uint32_t child = SC_ROLE(SANDBOX_CHILD);
+	struct fences fences = {0};
+	const struct sock_fprog *first = fences_filter(&fences, child);
+	const struct sock_fprog *other;
+
+	(void)state;
+	assert_non_null(first);
+	other = fences_filter(&fences, child | SC_ROLE(SANDBOX_LOOK));
+	assert_non_null(other);
+	assert_ptr_not_equal(first, other);
+	assert_true(other->len > first->len);
+	assert_ptr_equal(fences_filter(&fences, child), first);
+	assert_int_equal(fences.n_filters, 2);
+	for (uint32_t role = SANDBOX_OPEN; fences.n_filters < FENCES_MAX; role++)
+		for (uint32_t more = 0; more <= SC_ROLE(SANDBOX_LOOK);
+		     more += SC_ROLE(SANDBOX_LOOK))
+			assert_non_null(
+				fences_filter(&fences, child | more | SC_ROLE(role)));
+	/* One too many is none, not the filter of another. */
+	assert_null(fences_filter(&fences, child | SC_ROLE(SANDBOX_REBOOT)));
+	assert_int_equal(errno, E2BIG);
+	drop_filters(&fences);
 }
 
 /* One that nobody made a fence for does not begin. */
@@ -280,6 +316,7 @@ static void none_is_without_a_fence(void **state)
 	assert_int_equal(waitid(P_PIDFD, (id_t)c.exit.fd, &end, WEXITED), 0);
 	assert_int_equal(end.si_status, EXIT_SEAL);
 	loop_remove(&loop, &c.exit);
+	drop_filters(&fences);
 }
 
 int main(void)
@@ -289,6 +326,7 @@ int main(void)
 		cmocka_unit_test(each_has_its_row),
 		cmocka_unit_test(each_stays_within_its_files),
 		cmocka_unit_test(none_is_without_a_fence),
+		cmocka_unit_test(a_filter_is_kept),
 	};
 
 	return cmocka_run_group_tests_name("children", tests, NULL, NULL);

@@ -22,6 +22,7 @@
 #include "tests/lib/fds.h"
 #include "tests/lib/journal.h"
 #include "worker/audit.h"
+#include "worker/fences.h"
 #include "worker/sink.h"
 
 /* A test takes no longer; one that blocks is killed. */
@@ -31,6 +32,7 @@ struct fixture {
 	size_t fds;
 	struct loop loop;
 	struct sink sink;
+	struct fences fences; /* none */
 	struct held *held;
 	int out;     /* where the writer would read; -1: there is one, or none */
 	int file;    /* the audit file */
@@ -87,6 +89,8 @@ static int teardown(void **state)
 	journal_leave(&f->journal);
 	loop_done(&f->loop);
 	assert_int_equal(fds_open(), f->fds);
+	for (size_t i = 0; i < f->fences.n_filters; i++)
+		free(f->fences.filters[i].prog.filter);
 	free(f->held);
 	free(f);
 	alarm(0);
@@ -104,6 +108,7 @@ static void need_place(void)
 static void open_sink(struct fixture *f, int audit_fd, bool journal)
 {
 	assert_int_equal(sink_init(&f->sink, &f->loop, audit_fd, journal, f->held), 0);
+	f->sink.fences = &f->fences;
 }
 
 /* In the place of the writer there is a socket, which the test reads. */

@@ -55,6 +55,7 @@ static bool is_wanted(uint32_t op, const struct superblock *sb, const struct sb_
 	};
 
 	talk_ask(op, &q);
+	free(q.buf);
 	return may.wanted.v;
 }
 

@@ -240,6 +240,7 @@ int child_file_open(const struct sys *sys, const void *args, struct wbuf *out,
 		return -1;
 	if (o.may.size_max.set)
 		file.size_max = o.may.size_max.v;
+	free(o.ask.buf);
 	seal(fd, &o.may.size_max);
 	talk_result(OP_file_open, 0, out);
 	handle_serve(&file);

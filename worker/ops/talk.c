@@ -44,6 +44,9 @@ void talk_ask(uint32_t op, struct talk_question *q)
 	struct frame f;
 	struct rbuf r;
 
+	q->buf = malloc(FRAME_MAX);
+	if (!q->buf)
+		_exit(EXIT_SYSTEM);
 	schema_put(&body, q->asks, q->question);
 	talk_send(&(struct frame){
 		.type = FRAME_FOUND,
@@ -68,6 +71,7 @@ void talk_change(uint32_t op, const struct msg_change *change)
 	};
 
 	talk_ask(op, &q);
+	free(q.buf);
 }
 
 void talk_result(uint32_t op, uint16_t flags, const struct wbuf *body)

@@ -22,8 +22,8 @@ void talk_receive(uint8_t *buf, struct frame *f);
 struct talk_question {
 	const struct schema *asks, *answers;
 	const void *question;
-	void *answer;           /* its texts are in BUF, and it has no lists */
-	uint8_t buf[FRAME_MAX]; /* the caller's to keep */
+	void *answer; /* its texts are in BUF, and it has no lists */
+	uint8_t *buf; /* of malloc(3), by talk_ask; the caller's to keep */
 };
 
 /*
