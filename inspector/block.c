@@ -118,15 +118,17 @@ static int keep_in(struct inspector *in, struct text t, struct v_str *to)
 
 struct uevent {
 	struct text major, minor, name, type;
+	uint64_t disk; /* as in struct serial */
 	char bytes[4096];
 };
 
 static void read_uevent(struct inspector *in, const struct block *b, struct uevent *u)
 {
 	char path[BLOCK_PATH_MAX];
-	struct text t, line;
+	struct text t, line, disk = {0};
 	ssize_t len = -1;
 
+	u->disk = 0;
 	u->major = u->minor = u->name = u->type = text_of("", 0);
 	if (below(b, "uevent", path))
 		len = sys_read_attr(&in->sys, path, u->bytes, sizeof(u->bytes));
@@ -134,8 +136,10 @@ static void read_uevent(struct inspector *in, const struct block *b, struct ueve
 	while (text_line(&t, &line))
 		if (!value_of(line, "MAJOR=", &u->major) &&
 		    !value_of(line, "MINOR=", &u->minor) &&
-		    !value_of(line, "DEVNAME=", &u->name))
-			value_of(line, "DEVTYPE=", &u->type);
+		    !value_of(line, "DEVNAME=", &u->name) &&
+		    !value_of(line, "DEVTYPE=", &u->type) &&
+		    value_of(line, "DISKSEQ=", &disk))
+			text_u64(disk, 10, &u->disk);
 }
 
 /* The entry of the udev database. 0; 1: there is none; -1: the arena is full. */
@@ -181,17 +185,42 @@ static int read_attr(struct inspector *in, const struct block *b, const char *na
 	return keep_in(in, t, to);
 }
 
+static const char *known_serial(const struct serials *s, uint64_t disk)
+{
+	for (uint32_t i = 0; disk && i < SERIALS_MAX; i++)
+		if (s->v[i].disk == disk)
+			return s->v[i].text;
+	return NULL;
+}
+
+static void remember_serial(struct serials *s, uint64_t disk, struct v_str serial)
+{
+	struct serial *to = &s->v[s->next];
+
+	if (!disk || !serial.set || serial.len >= sizeof(to->text))
+		return;
+	*to = (struct serial){.disk = disk};
+	memcpy(to->text, serial.p, serial.len);
+	s->next = (s->next + 1) % SERIALS_MAX;
+}
+
 /* The kernel's, which it keeps with the whole disk. -1 if the arena is full. */
 static int read_serial(struct inspector *in, const struct block *b,
 		       const struct uevent *u, struct v_str *serial)
 {
-	struct block disk = *b;
+	const char *known = known_serial(&in->serials, u->disk);
+	struct block disk;
 
+	if (known)
+		return keep_in(in, text_of(known, strlen(known)), serial);
+	disk = *b;
 	if (text_is(u->type, "partition"))
 		*strrchr(disk.path, '/') = '\0';
-	if (read_attr(in, &disk, "serial", serial) < 0)
+	if (read_attr(in, &disk, "serial", serial) < 0 ||
+	    read_attr(in, &disk, "device/serial", serial) < 0)
 		return -1;
-	return read_attr(in, &disk, "device/serial", serial);
+	remember_serial(&in->serials, u->disk, *serial);
+	return 0;
 }
 
 int block_info(struct inspector *in, const struct block *b, struct block_info *info)
@@ -208,7 +237,8 @@ int block_info(struct inspector *in, const struct block *b, struct block_info *i
 			return -1;
 	}
 	r = read_udev(in, &u, info);
-	if (r < 0 || read_attr(in, b, "dm/name", &info->alias) < 0)
+	if (r < 0 ||
+	    (block_is_virtual(b) && read_attr(in, b, "dm/name", &info->alias) < 0))
 		return -1;
 	/* The reference knows a serial number from udev only; where udev does not run the
 	 * kernel's is better than none. */

@@ -18,18 +18,19 @@
 /* ---- guest-get-vcpus ---- */
 
 /* A CPU without the file "online", as the first one often is, cannot be taken off. */
-static int read_vcpu(struct inspector *in, uint64_t id, struct msg_vcpu *vcpu,
+static int read_vcpu(const struct sys *cpus, uint64_t id, struct msg_vcpu *vcpu,
 		     struct err *e)
 {
-	char path[64], online[8];
+	char path[48], online[8];
 	ssize_t len;
 
-	snprintf(path, sizeof(path), CPU_DIR "/cpu%" PRIu64 "/online", id);
-	len = sys_read_attr(&in->sys, path, online, sizeof(online));
+	snprintf(path, sizeof(path), "cpu%" PRIu64 "/online", id);
+	len = sys_read_attr(cpus, path, online, sizeof(online));
 	if (len < 0 && errno != ENOENT)
-		return err_sys(e, errno, "open(\"%s\")", path);
+		return err_sys(e, errno, "open(\"" CPU_DIR "/%s\")", path);
 	if (len == 0)
-		return err_set(e, ERR_GENERIC, "pread(\"%s\"): unexpected EOF", path);
+		return err_set(e, ERR_GENERIC,
+			       "pread(\"" CPU_DIR "/%s\"): unexpected EOF", path);
 	vcpu->logical_id = V_INT((int64_t)id);
 	vcpu->online = V_BOOL(len < 0 || online[0] != '0');
 	vcpu->can_offline = V_BOOL(len > 0);
@@ -39,7 +40,7 @@ static int read_vcpu(struct inspector *in, uint64_t id, struct msg_vcpu *vcpu,
 int inspect_get_vcpus(struct inspector *in, const struct msg_empty *args,
 		      struct msg_vcpus *result, struct err *e)
 {
-	struct numbers ids;
+	CLEANUP(numbers_free) struct numbers ids;
 
 	(void)args;
 	if (kernel_numbered(in, CPU_DIR, "cpu", &ids) < 0)
@@ -50,7 +51,7 @@ int inspect_get_vcpus(struct inspector *in, const struct msg_empty *args,
 
 		if (!vcpu)
 			return inspect_full(e);
-		if (read_vcpu(in, ids.v[i], vcpu, e) < 0)
+		if (read_vcpu(&ids.dir, ids.v[i], vcpu, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -25,6 +25,22 @@
 #define INSPECT_ARENA      (16 * 1024 * 1024)
 #define INSPECT_ARENA_KEEP (256 * 1024)
 
+/*
+ * Serial numbers of disks, for which the kernel asks the disk each time. It counts disks,
+ * and no other, not the next in the same place either, gets the number of one.
+ */
+#define SERIALS_MAX 8
+
+struct serial {
+	uint64_t disk; /* its DISKSEQ; 0: none is known here */
+	char text[64];
+};
+
+struct serials {
+	struct serial v[SERIALS_MAX];
+	uint32_t next; /* whose place the next one takes */
+};
+
 struct msghdr;
 
 /* How the kernel is asked about its network; as sendmsg(2) and recvmsg(2), which wait. */
@@ -43,7 +59,9 @@ struct inspector {
 	struct arena arena;       /* emptied for each question */
 	struct msg_shape shape;   /* what the policy lets be seen of this one */
 	struct msg_question more; /* what the worker found out for it */
-	struct hung_set hung;     /* processes left behind */
+	struct serials serials;
+	struct sizer sizer;   /* who asks for sizes */
+	struct hung_set hung; /* processes left behind */
 	/* A line for people, by way of the worker; NULL: nobody reads it. */
 	void (*note)(struct inspector *in, struct v_str text);
 };

@@ -96,14 +96,25 @@ int kernel_numbered(struct inspector *in, const char *path, const char *prefix,
 		    struct numbers *out)
 {
 	struct search s = {.in = in, .prefix = prefix};
-	int r = sys_list(&in->sys, path, note_number, &s);
+	int r;
 
+	*out = (struct numbers){
+		.dir = {.root_fd = sys_open(&in->sys, path), .ops = in->sys.ops}};
+	if (out->dir.root_fd < 0)
+		return -1;
+	r = sys_list_fd(out->dir.root_fd, note_number, &s);
 	if (r > 0)
 		errno = r;
 	if (r)
 		return -1;
-	*out = (struct numbers){.v = s.found.v, .n = s.found.n};
+	out->v = s.found.v;
+	out->n = s.found.n;
 	if (out->n)
 		sort(out->v, out->n);
 	return 0;
+}
+
+void numbers_free(struct numbers *n)
+{
+	sys_done(&n->dir);
 }

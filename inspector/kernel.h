@@ -17,13 +17,18 @@ int kernel_table(struct inspector *in, const char *path, struct text *t, struct 
 
 /* The numbers N of the directories PREFIX<N> in a directory, in their order. */
 struct numbers {
-	uint64_t *v; /* in the arena */
+	struct sys dir; /* that directory as a root: a short way to what is in it */
+	uint64_t *v;    /* in the arena */
 	uint32_t n;
 };
 
-/* Those in PATH. 0, or -1 with errno (ENOMEM: the arena is full). */
+/*
+ * Those in PATH. 0, or -1 with errno (ENOMEM: the arena is full). OUT, which may come
+ * with any content, is to be freed by numbers_free after either.
+ */
 int kernel_numbered(struct inspector *in, const char *path, const char *prefix,
 		    struct numbers *out);
+void numbers_free(struct numbers *n);
 
 /*
  * The error of WHAT ("open(...)"), which failed with ERRNUM. A file that is missing is a

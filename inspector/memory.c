@@ -16,14 +16,14 @@
 /* ---- guest-get-memory-blocks ---- */
 
 /* The attribute NAME of a block. Its length; 0: there is none; -1 with E filled. */
-static ssize_t block_attr(struct inspector *in, uint64_t index, const char *name,
+static ssize_t block_attr(const struct sys *blocks, uint64_t index, const char *name,
 			  char *buf, size_t cap, struct err *e)
 {
-	char path[96];
+	char path[64];
 	ssize_t len;
 
-	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/%s", index, name);
-	len = sys_read_attr(&in->sys, path, buf, cap);
+	snprintf(path, sizeof(path), "memory%" PRIu64 "/%s", index, name);
+	len = sys_read_attr(blocks, path, buf, cap);
 	if (len == 0)
 		return err_set(e, ERR_GENERIC, "pread sysfs file \"%s\": unexpected EOF",
 			       name);
@@ -34,15 +34,15 @@ static ssize_t block_attr(struct inspector *in, uint64_t index, const char *name
 	return len;
 }
 
-static int read_block(struct inspector *in, uint64_t index,
+static int read_block(const struct sys *blocks, uint64_t index,
 		      struct msg_memory_block *block, struct err *e)
 {
 	static const char online[] = "online";
 	char state[32], removable[8] = "0";
-	ssize_t len = block_attr(in, index, "state", state, sizeof(state), e);
+	ssize_t len = block_attr(blocks, index, "state", state, sizeof(state), e);
 
 	/* Without a state there is nothing to change: it is on. */
-	if (len < 0 || (len > 0 && block_attr(in, index, "removable", removable,
+	if (len < 0 || (len > 0 && block_attr(blocks, index, "removable", removable,
 					      sizeof(removable), e) < 0))
 		return -1;
 	block->phys_index = V_U64(index);
@@ -59,7 +59,7 @@ static int read_blocks(struct inspector *in, const struct numbers *indexes,
 
 		if (!block)
 			return inspect_full(e);
-		if (read_block(in, indexes->v[i], block, e) < 0)
+		if (read_block(&indexes->dir, indexes->v[i], block, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -68,7 +68,7 @@ static int read_blocks(struct inspector *in, const struct numbers *indexes,
 int inspect_get_memory_blocks(struct inspector *in, const struct msg_empty *args,
 			      struct msg_memory_blocks *result, struct err *e)
 {
-	struct numbers indexes;
+	CLEANUP(numbers_free) struct numbers indexes;
 
 	(void)args;
 	result->value.set = true;

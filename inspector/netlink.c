@@ -156,7 +156,7 @@ int netlink_dump(struct inspector *in, uint16_t type,
 
 	if (in->route < 0)
 		return errno = ENOENT, -1;
-	buf = arena_take(&in->arena, RECEIVE_MAX);
+	buf = arena_room(&in->arena, RECEIVE_MAX);
 	if (!buf)
 		return errno = ENOMEM, -1;
 	if (ask(in, type, d.seq) < 0)

@@ -57,8 +57,8 @@ static bool is_text(const char *text, size_t len)
 	const uint8_t *s = (const uint8_t *)text;
 
 	while (len) {
-		uint32_t cp;
-		size_t n = utf8_next(s, len, &cp);
+		uint32_t cp = *s;
+		size_t n = cp < 0x80 ? 1 : utf8_next(s, len, &cp);
 
 		if (!n || !cp)
 			return false;

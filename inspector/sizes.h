@@ -6,9 +6,13 @@
  * May touch: the mount points, by statfs; the arena
  * Must not:  wait long for a file system that does not answer
  *
- * A statfs may hang where no signal reaches. So a child walks the mounts and writes what
- * it learns into shared memory. A child that hangs is left behind, at most HUNG_MAX of
+ * A statfs may hang where no signal reaches. So a child asks, and writes what it learns
+ * into memory that both see. A child that hangs is left behind, at most HUNG_MAX of
  * them, and the next goes on after that mount. Nothing of ours is held by it.
+ *
+ * To fork costs more than to ask, and who looks at file systems does so again and again:
+ * a child stays for a while and is asked once more. One that has waited for nothing goes
+ * by itself, and nobody has to wake for its end where SIGCHLD is ignored.
  */
 #ifndef POSTERN_INSPECTOR_SIZES_H
 #define POSTERN_INSPECTOR_SIZES_H
@@ -26,6 +30,16 @@ struct size {
 	uint64_t total;
 	uint64_t privileged;
 	bool known;
+};
+
+/* For how long a child waits for the next question. */
+#define SIZES_IDLE_S 2
+
+/* The child that is asked, and what both of them see. Zeroed: none. */
+struct sizer {
+	struct window *window;
+	int pidfd;    /* owned, if there is one */
+	bool running; /* was started and is not known to have ended */
 };
 
 #define HUNG_MAX 4

@@ -14,15 +14,23 @@
 
 #include <string.h>
 
-void *arena_take(struct arena *a, size_t len)
+void *arena_room(struct arena *a, size_t len)
 {
 	size_t at = (a->len + 7) & ~(size_t)7;
 
 	if (at > a->cap || len > a->cap - at)
 		return NULL;
 	a->len = at + len;
-	memset(a->p + at, 0, len);
 	return a->p + at;
+}
+
+void *arena_take(struct arena *a, size_t len)
+{
+	void *p = arena_room(a, len);
+
+	if (p)
+		memset(p, 0, len);
+	return p;
 }
 
 struct v_str v_str(const char *s)

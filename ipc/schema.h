@@ -175,6 +175,8 @@ struct arena {
 
 /* LEN zeroed bytes, aligned for any struct here, or NULL when the block is full. */
 void *arena_take(struct arena *a, size_t len);
+/* The same with whatever is there, for what is filled at once. */
+void *arena_room(struct arena *a, size_t len);
 
 /* Bytes a list element or a string may take on the wire at the most. */
 #define WIRE_STR_MAX (1024 * 1024)

@@ -149,12 +149,15 @@ int sys_look(const struct sys *sys, const char *path)
 	return open_beneath(sys, path, O_PATH | O_NOFOLLOW);
 }
 
-/* Up to CAP bytes, fewer only at the end of the file. */
-static ssize_t read_all(int fd, char *buf, size_t cap)
+/*
+ * Up to CAP bytes, fewer only at the end of the file: that is where SIZE says, unless it
+ * is 0, as in /proc, or there is nothing more to read before that, as in /sys.
+ */
+static ssize_t read_all(int fd, char *buf, size_t cap, size_t size)
 {
 	size_t len = 0;
 
-	while (len < cap) {
+	while (len < cap && (len != size || !size)) {
 		ssize_t n = read(fd, buf + len, cap - len);
 
 		if (n < 0 && errno == EINTR)
@@ -181,9 +184,8 @@ ssize_t sys_read_file(const struct sys *sys, const char *path, void *buf, size_t
 		errno = EINVAL;
 		return -1;
 	}
-	len = read_all(fd, buf, cap);
-	/* Files of /proc and /sys have no size to ask for: try one byte more. */
-	if (len >= 0 && read_all(fd, &more, 1) > 0) {
+	len = read_all(fd, buf, cap, (size_t)st.st_size);
+	if (len >= 0 && (size_t)len == cap && read_all(fd, &more, 1, 0) > 0) {
 		errno = EFBIG;
 		return -1;
 	}
@@ -255,12 +257,17 @@ int sys_list(const struct sys *sys, const char *path,
 	     int (*each)(void *arg, const char *name, unsigned char type), void *arg)
 {
 	CLEANUP(close_p) int fd = sys_open(sys, path);
+
+	return fd < 0 ? -1 : sys_list_fd(fd, each, arg);
+}
+
+int sys_list_fd(int fd, int (*each)(void *arg, const char *name, unsigned char type),
+		void *arg)
+{
 	_Alignas(struct dirent64) char buf[8192];
 	ssize_t len;
 	int r = 0;
 
-	if (fd < 0)
-		return -1;
 	while (r == 0 && (len = getdents64(fd, buf, sizeof(buf))) != 0) {
 		if (len < 0)
 			return -1;

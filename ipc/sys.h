@@ -104,6 +104,10 @@ ssize_t sys_readlink(const struct sys *sys, const char *path, char *buf, size_t 
 int sys_list(const struct sys *sys, const char *path,
 	     int (*each)(void *arg, const char *name, unsigned char type), void *arg);
 
+/* The same for the directory FD, which stays the caller's. */
+int sys_list_fd(int fd, int (*each)(void *arg, const char *name, unsigned char type),
+		void *arg);
+
 /* Random bytes into the LEN bytes, at most 256, at OUT. 0, or -1 with errno. */
 int sys_random(void *out, size_t len);
 

@@ -190,8 +190,3 @@ void wbuf_f64(struct wbuf *w, double v)
 	memcpy(&bits, &v, sizeof(bits));
 	put_le(w, bits, 8);
 }
-
-void wbuf_text(struct wbuf *w, const char *s)
-{
-	wbuf_put(w, s, strlen(s));
-}

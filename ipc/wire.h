@@ -87,6 +87,9 @@ void wbuf_u64(struct wbuf *w, uint64_t v);
 void wbuf_f64(struct wbuf *w, double v);
 
 /* Text without its NUL; for growing text buffers. */
-void wbuf_text(struct wbuf *w, const char *s);
+static inline void wbuf_text(struct wbuf *w, const char *s)
+{
+	wbuf_put(w, s, strlen(s));
+}
 
 #endif

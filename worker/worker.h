@@ -168,6 +168,7 @@ struct worker {
 	struct program programs[PROGRAMS_MAX];
 	uint64_t last_program;
 	struct timer limit;
+	uint64_t limit_ms; /* when it fires, if it is armed: no later than a deadline */
 	struct timer repeats;
 	struct timer alive;
 	uint64_t alive_ms; /* between two signs of life; 0: none is wanted */

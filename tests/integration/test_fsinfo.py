@@ -147,10 +147,15 @@ FUSE_SIZES = (400 * 512, 900 * 512, 1000 * 512)
 NO_SIZES = (None, None, None)
 
 
-def left_behind(agent):
-    """Children of the inspector that are still there."""
+def size_children(agent):
+    """Children of the inspector that are still there, zombies as well."""
     inspector = agent.child("inspector")
-    return [p for p in agent.pids("inspector") if p != inspector and not is_zombie(p)]
+    return [p for p in agent.pids("inspector") if p != inspector]
+
+
+def left_behind(agent):
+    """Those that hang; who waits to be asked again can be woken."""
+    return [p for p in size_children(agent) if status(p)["State"].startswith("D")]
 
 
 # ---- what is listed --------------------------------------------------------------------
@@ -203,12 +208,11 @@ def test_a_hang_that_no_signal_ends():
             assert "used-bytes" in got["/"]
             assert len(fuse.kept) == 1, "known to hang, and asked again"
         stuck, = left_behind(a)
-        assert status(stuck)["State"].startswith("D"), status(stuck)["State"]
         wait_until(lambda: a.stderr().count(
             f"processes left behind: 1; statfs of {fuse.point} hangs") == 1, "a line")
         assert a.stderr().count("hangs") == 1, a.stderr()
         fuse.release()
-        wait_until(lambda: not left_behind(a), "its end")
+        wait_until(lambda: not os.path.exists(f"/proc/{stuck}"), "its end")
         assert sizes(by_point(c)[fuse.point]) == FUSE_SIZES
 
 
@@ -247,6 +251,69 @@ def test_the_inspector_dies_while_it_waits():
         got = {f["mountpoint"]: f for f in json.loads(line)["return"]}
         assert sizes(got[fuse.point]) == NO_SIZES
         assert sizes(got[fs]) == expected_sizes(fs)
+
+
+# ---- the child that stays ---------------------------------------------------------------
+
+IDLE_S = 2  # SIZES_IDLE_S
+
+
+def one_child(agent):
+    child, = size_children(agent)
+    return child
+
+
+def test_a_child_is_asked_again_and_goes():
+    with Agent() as a, a.client() as c:
+        assert not size_children(a)
+        fsinfo(c)
+        child = one_child(a)
+        for _ in range(3):
+            time.sleep(IDLE_S / 3)  # longer than it waits, all in all
+            fsinfo(c)
+            assert one_child(a) == child
+        assert os.listdir(f"/proc/{child}/fd") == ["0", "1", "2"]
+        inspector = a.child("inspector")
+        time.sleep(IDLE_S / 2)
+        before = status(inspector)["voluntary_ctxt_switches"]
+        wait_until(lambda: not os.path.exists(f"/proc/{child}"), "its end", IDLE_S + 1)
+        # It leaves no zombie, and nobody had to wake for that.
+        assert status(inspector)["voluntary_ctxt_switches"] == before
+        assert "used-bytes" in by_point(c)["/"] and one_child(a) != child
+
+
+def test_a_mount_that_came_later():
+    """The child sees what was mounted after it began, and holds nothing that goes."""
+    with setting() as (top, fs, a, c):
+        fsinfo(c)
+        child = one_child(a)
+        scratch.mount("none", f"{top}/tmpfs", "tmpfs")
+        scratch.bind(fs, f"{top}/tmpfs/late")
+        assert sizes(by_point(c)[f"{top}/tmpfs/late"]) == expected_sizes(fs)
+        scratch.unmount(f"{top}/tmpfs/late")
+        scratch.unmount(f"{top}/tmpfs")
+        assert f"{top}/tmpfs/late" not in by_point(c)
+        assert one_child(a) == child
+
+
+def test_a_child_ends_with_the_inspector():
+    with Agent() as a, a.client() as c:
+        fsinfo(c)
+        child = one_child(a)
+        os.kill(a.child("inspector"), signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(f"/proc/{child}") or is_zombie(child),
+                   "its end", IDLE_S / 2)
+
+
+def test_a_child_is_killed():
+    with Agent() as a, a.client() as c:
+        fsinfo(c)
+        child = one_child(a)
+        os.kill(child, signal.SIGKILL)
+        began = time.monotonic()
+        assert "used-bytes" in by_point(c)["/"]
+        assert time.monotonic() - began < 1
+        assert one_child(a) != child and "child" not in a.stderr()
 
 
 tap.run(tap.tests(globals()))

@@ -429,6 +429,75 @@ static void test_without_udev(void **state)
 	assert_text(address_of(*state)->serial, "virtio-1");
 }
 
+/* Number of the disk in its uevent, and what its attribute says. */
+static void put_serial(struct fixture *f, const char *number, const char *serial)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\n%s\n",
+		 number);
+	put(f, "sys/devices/x/sda/uevent", text);
+	put(f, "sys/devices/x/sda/serial", serial);
+}
+
+static void expect_serial(struct fixture *f, const char *want)
+{
+	assert_text(address_of(f)->serial, want);
+}
+
+/* The kernel would ask the disk each time. */
+static void test_a_disk_is_asked_once(void **state)
+{
+	static const char *const none[] = {"", "DISKSEQ=0", "DISKSEQ=x"};
+	struct fixture *f = *state;
+
+	put_disk(f, "x/sda");
+	put_serial(f, "DISKSEQ=7", "first");
+	expect_serial(f, "first");
+	put_serial(f, "DISKSEQ=7", "not read");
+	expect_serial(f, "first");
+	/* Another disk in its place, then kernels that do not count them. */
+	put_serial(f, "DISKSEQ=8", "second");
+	expect_serial(f, "second");
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		put_serial(f, none[i], "third");
+		expect_serial(f, "third");
+		put_serial(f, none[i], "fourth");
+		expect_serial(f, "fourth");
+	}
+}
+
+/* One that is empty may come yet; one that is too long is not kept; the oldest goes. */
+static void test_serial_numbers_that_are_kept(void **state)
+{
+	char number[32], serial[sizeof(((struct serial *)0)->text) + 1];
+	struct fixture *f = *state;
+
+	put_disk(f, "x/sda");
+	put_serial(f, "DISKSEQ=1", "");
+	assert_false(address_of(f)->serial.set);
+	put_serial(f, "DISKSEQ=1", "late");
+	expect_serial(f, "late");
+	for (size_t more = 0; more < 2; more++) {
+		memset(serial, 'x', sizeof(serial));
+		serial[sizeof(serial) - 2 + more] = '\0';
+		snprintf(number, sizeof(number), "DISKSEQ=%zu", 2 + more);
+		put_serial(f, number, serial);
+		expect_serial(f, serial);
+		put_serial(f, number, "another");
+		expect_serial(f, more ? "another" : serial);
+	}
+	for (int i = 0; i < SERIALS_MAX; i++) {
+		snprintf(number, sizeof(number), "DISKSEQ=%d", 20 + i);
+		put_serial(f, number, number);
+		expect_serial(f, number);
+	}
+	put_serial(f, "DISKSEQ=20", "not read");
+	expect_serial(f, "DISKSEQ=20");
+	put_serial(f, "DISKSEQ=1", "read again");
+	expect_serial(f, "read again");
+}
+
 /* The kernel keeps it with the disk. */
 static void test_a_partition_without_udev(void **state)
 {
@@ -457,14 +526,16 @@ static void test_a_partition_without_udev(void **state)
 static void test_hostile_texts(void **state)
 {
 	put_disk(*state, "x/s%sa");
+	put_disk(*state, "virtual/block/d%m");
 	put_tree(*state, "[run/udev/data]\nb8:0:\n\tE:ID_SERIAL=%n\\xff\\x01\\\n\n"
-			 "[sys/devices/x/s%sa]\n"
+			 "[sys/devices/virtual/block/d%m]\n"
 			 "dm/name = \\x1b[2J%s\n"
+			 "[sys/devices/x/s%sa]\n"
 			 "s%sa1/uevent = DEVNAME=../../etc/passwd\n");
-	assert_text(get_n(*state, 2)->name, "/dev/s%sa");
-	assert_text(get_n(*state, 2)->alias, "\x1b[2J%s");
+	assert_text(get_n(*state, 3)[0].alias, "\x1b[2J%s");
+	assert_text(get_n(*state, 3)[1].name, "/dev/s%sa");
 	assert_text(
-		((const struct msg_disk_address *)get_n(*state, 2)->address.v)->serial,
+		((const struct msg_disk_address *)get_n(*state, 3)[1].address.v)->serial,
 		"%n\xff\x01");
 }
 
@@ -473,10 +544,11 @@ static void test_texts_with_a_nul(void **state)
 {
 	put_disk(*state, "x/sda");
 	put_tree(*state, SDA "serial = \\x00a\n"
-			     "dm/name = a\\x00b\n"
 			     "sda1/uevent = DEVNAME=\\x00sda1\n");
-	assert_text(get_n(*state, 1)->alias, "a");
 	assert_false(address_of(*state)->serial.set);
+	put_disk(*state, "virtual/block/dm-0");
+	put_tree(*state, VIRTUAL "dm-0/dm/name = a\\x00b\n");
+	assert_text(get_n(*state, 2)[0].alias, "a");
 }
 
 /* Longer than any that the kernel has. */
@@ -561,6 +633,8 @@ int main(void)
 		TEST(test_every_slave_has_its_address),
 		TEST(test_udev_tells_the_serial_number),
 		TEST(test_udev_knows_no_serial_number),
+		TEST(test_a_disk_is_asked_once),
+		TEST(test_serial_numbers_that_are_kept),
 		TEST(test_without_udev),
 		TEST(test_a_partition_without_udev),
 		TEST(test_hostile_texts),

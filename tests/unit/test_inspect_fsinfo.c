@@ -6,20 +6,25 @@
  * May touch: a folder of its own; children of its own
  * Must not:  ask a file system of the machine
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "ipc/loop.h"
 #include "tests/lib/inspect.h"
 
 #define TABLE "proc/self/mountinfo"
 
 /*
  * The functions of struct sys_ops have no context: here is how often statfs was called,
- * in children too, and what there was to tell people.
+ * in children too, by whom at last, how many more of these are to die of it, and what
+ * there was to tell people.
  */
 static _Atomic int *asked;
+static _Atomic pid_t *asked_by;
+static _Atomic int *dying;
 static char notes[1024];
 
 /* What the mount point says is what happens; the numbers of the rest are fixed. */
@@ -29,6 +34,7 @@ static int told_statfs(const struct sys *sys, const char *path, struct statfs *s
 
 	(void)sys;
 	++*asked;
+	*asked_by = getpid();
 	*st = (struct statfs){
 		.f_bsize = 4096,
 		.f_frsize = 1024,
@@ -43,6 +49,16 @@ static int told_statfs(const struct sys *sys, const char *path, struct statfs *s
 		pause();
 	} else if (strstr(path, "sleeps")) {
 		pause();
+	} else if (strstr(path, "dies") && *dying > 0) {
+		--*dying;
+		kill(getpid(), SIGKILL);
+	} else if (strstr(path, "late")) {
+		/* It is there again before the alarm, which waits, ends it. */
+		sigfillset(&set);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		usleep(1600 * 1000);
+	} else if (strstr(path, "slow")) {
+		usleep(600 * 1000);
 	} else if (strstr(path, "descriptors")) {
 		st->f_blocks = st->f_bfree = fcntl(STDERR_FILENO + 1, F_GETFD) < 0;
 		for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
@@ -94,9 +110,28 @@ static int set_up_mounts(void **state)
 	f->in.sys.ops = &ops;
 	f->in.note = keep_note;
 	notes[0] = '\0';
-	asked = mmap(NULL, sizeof(*asked), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return asked == MAP_FAILED ? -1 : 0;
+	asked = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	if (asked == MAP_FAILED)
+		return -1;
+	asked_by = (_Atomic pid_t *)(asked + 1);
+	dying = asked + 2;
+	/* As in the inspector: who ends is no zombie. */
+	signal(SIGCHLD, SIG_IGN);
+	return 0;
+}
+
+/* Wait for the end of the child that is asked. */
+static void wait_for_sizer(const struct sizer *s)
+{
+	waitid(P_PIDFD, (id_t)s->pidfd, &(siginfo_t){0}, WEXITED | WNOWAIT);
+}
+
+static void kill_sizer(const struct sizer *s)
+{
+	assert_true(s->running);
+	syscall(SYS_pidfd_send_signal, s->pidfd, SIGKILL, NULL, 0);
+	wait_for_sizer(s);
 }
 
 static void end_hung(const struct hung_set *set)
@@ -117,7 +152,12 @@ static int tear_down_mounts(void **state)
 		waitid(P_PIDFD, (id_t)f->in.hung.v[i].pidfd, &(siginfo_t){0}, WEXITED);
 		close(f->in.hung.v[i].pidfd);
 	}
-	munmap(asked, sizeof(*asked));
+	if (f->in.sizer.running) {
+		kill_sizer(&f->in.sizer);
+		close(f->in.sizer.pidfd);
+	}
+	munmap(asked, 4096);
+	signal(SIGCHLD, SIG_DFL);
 	return tear_down(state);
 }
 
@@ -244,14 +284,17 @@ static void test_system_calls(void **state)
 {
 	static char text[64 * 1024];
 	struct fixture *f = *state;
+	const struct msg_fsinfo *got;
 	size_t len = 0;
 
 	for (int i = 0; i < 1000; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
 					"%d 1 8:1 / /mnt/%d rw - ext4 /dev/x rw\n", i, i);
 	put(f, TABLE, text);
-	get_n(f, 1000);
+	got = get_n(f, 1000);
 	assert_int_equal(*asked, 1000);
+	for (int i = 0; i < 1000; i++)
+		assert_true(has_sizes(&got[i]));
 	assert_calls(f, OP_get_fsinfo, 8, 40);
 }
 
@@ -403,6 +446,141 @@ static void test_only_so_many_are_left_behind(void **state)
 	assert_int_equal(f->in.hung.n, HUNG_MAX - 1);
 }
 
+/* ---- the child that stays ---- */
+
+/* Sizes of /a and /b, by NUMBER calls; who asked. */
+static pid_t ask_two(struct fixture *f, int number)
+{
+	static const char *const points[] = {"/a", "/b", NULL};
+	const struct msg_fsinfo *got;
+	int before = *asked;
+
+	write_mounts(f, points);
+	got = get_n(f, 2);
+	assert_true(has_sizes(&got[0]) && has_sizes(&got[1]));
+	assert_int_equal(*asked - before, number);
+	assert_int_not_equal(*asked_by, getpid());
+	return *asked_by;
+}
+
+static void test_a_child_is_asked_again(void **state)
+{
+	pid_t child = ask_two(*state, 2);
+
+	for (int again = 0; again < 3; again++)
+		assert_int_equal(ask_two(*state, 2), child);
+	assert_string_equal(notes, "");
+}
+
+static void test_a_child_that_hangs_is_replaced(void **state)
+{
+	static const char *const points[] = {"/hangs", NULL};
+	pid_t child = ask_two(*state, 2), next;
+	struct fixture *f = *state;
+
+	write_mounts(f, points);
+	assert_no_sizes(get_n(f, 1));
+	assert_int_equal(f->in.hung.n, 1);
+	assert_int_equal(*asked_by, child);
+	f->in.hung.v[0].mount = 100; /* not one of the next */
+	f->in.hung.v[0].whole = false;
+	next = ask_two(f, 2);
+	assert_int_not_equal(next, child);
+	assert_int_equal(ask_two(f, 2), next);
+	assert_int_equal(kill(child, 0), 0);
+}
+
+/* Its parent has nothing to do with that, and no zombie is left. */
+static void test_a_child_that_waits_goes(void **state)
+{
+	pid_t child = ask_two(*state, 2);
+	struct fixture *f = *state;
+	uint64_t began = now_ms();
+
+	wait_for_sizer(&f->in.sizer);
+	assert_in_range(now_ms() - began, SIZES_IDLE_S * 1000 - 100,
+			SIZES_IDLE_S * 1000 + 2000);
+	assert_int_equal(kill(child, 0), -1);
+	assert_int_equal(errno, ESRCH);
+	assert_int_not_equal(ask_two(f, 2), child);
+	assert_string_equal(notes, "");
+}
+
+/* Not by us: while it waits, and in the middle of a question. */
+static void test_a_child_that_is_killed(void **state)
+{
+	static const char *const points[] = {"/a", "/dies", "/b", NULL};
+	pid_t child = ask_two(*state, 2);
+	struct fixture *f = *state;
+	const struct msg_fsinfo *got;
+
+	kill_sizer(&f->in.sizer);
+	assert_int_not_equal(ask_two(f, 2), child);
+	for (int deaths = 1; deaths <= 2; deaths++) {
+		*dying = deaths;
+		write_mounts(f, points);
+		got = get_n(f, 3);
+		assert_true(has_sizes(&got[2]));
+		assert_true(has_sizes(&got[1]) == (deaths == 1));
+		assert_true(has_sizes(&got[0]) == (deaths == 1));
+		assert_string_equal(
+			notes,
+			deaths == 1 ? "" : "no byte counts: the child was killed\n");
+	}
+	ask_two(f, 2);
+	assert_int_equal(f->in.hung.n, 0);
+}
+
+/* What it was given up for is over: it asks for none of the others. */
+static void test_a_child_that_comes_back_goes(void **state)
+{
+	static const char *const points[] = {"/late", "/a", "/b", NULL};
+	struct fixture *f = *state;
+	const struct msg_fsinfo *got;
+
+	write_mounts(f, points);
+	got = get_n(f, 3);
+	assert_true(has_sizes(&got[0]) && has_sizes(&got[1]));
+	assert_no_sizes(&got[2]);
+	assert_int_equal(f->in.hung.n, 1);
+	waitid(P_PIDFD, (id_t)f->in.hung.v[0].pidfd, &(siginfo_t){0}, WEXITED | WNOWAIT);
+	assert_int_equal(*asked, 3);
+}
+
+/* As long as a question may last, one after the other. */
+static void test_a_slow_call_is_none_that_hangs(void **state)
+{
+	static const char *const points[] = {"/slow1", "/slow2", "/slow3", "/b", NULL};
+	const struct msg_fsinfo *got;
+
+	write_mounts(*state, points);
+	got = get_n(*state, 4);
+	for (int i = 0; i < 4; i++)
+		assert_true(has_sizes(&got[i]));
+	assert_string_equal(notes, "");
+}
+
+/* No call takes one. */
+static void test_a_path_that_is_too_long(void **state)
+{
+	char path[PATH_MAX + 1], text[2 * PATH_MAX];
+	struct fixture *f = *state;
+	const struct msg_fsinfo *got;
+
+	memset(path, 'a', PATH_MAX);
+	path[0] = '/';
+	for (int more = 1; more >= 0; more--) {
+		path[PATH_MAX - 1 + more] = '\0';
+		snprintf(text, sizeof(text),
+			 "1 0 8:1 / %s rw - ext4 x rw\n2 0 8:2 / /b rw - ext4 x rw\n",
+			 path);
+		put(f, TABLE, text);
+		got = get_n(f, 2);
+		assert_true(has_sizes(&got[0]));
+		assert_true(has_sizes(&got[1]) == !more);
+	}
+}
+
 #define TEST_MOUNTS(name) \
 	cmocka_unit_test_setup_teardown(name, set_up_mounts, tear_down_mounts)
 
@@ -422,6 +600,13 @@ int main(void)
 		TEST_MOUNTS(test_a_device_hangs_once),
 		TEST_MOUNTS(test_a_path_hangs),
 		TEST_MOUNTS(test_only_so_many_are_left_behind),
+		TEST_MOUNTS(test_a_child_is_asked_again),
+		TEST_MOUNTS(test_a_child_that_hangs_is_replaced),
+		TEST_MOUNTS(test_a_child_that_waits_goes),
+		TEST_MOUNTS(test_a_child_that_is_killed),
+		TEST_MOUNTS(test_a_child_that_comes_back_goes),
+		TEST_MOUNTS(test_a_slow_call_is_none_that_hangs),
+		TEST_MOUNTS(test_a_path_that_is_too_long),
 	};
 
 	return cmocka_run_group_tests_name("inspect_fsinfo", tests, NULL, NULL);
