@@ -247,6 +247,10 @@ def test_a_journal_that_does_not_read():
 def test_a_journal_that_is_gone_and_back():
     with journal() as j, to_journal() as a, a.client() as c:
         c.call("guest-get-host-name")
+        # What it has not read when it ends is gone with its socket.
+        wait_until(lambda: [r for r in j.records()
+                            if r.get("POSTERN_COMMAND") == "guest-get-host-name"
+                            and r["POSTERN_EVENT"] == "complete"], "what came before")
         j.end()
         calls = requests_without_waiting(a, c, 20, retries=True)
         assert any("ECONNREFUSED" in line or "ENOENT" in line for line in calls.lines)
