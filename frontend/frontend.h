@@ -141,6 +141,9 @@ struct frontend {
 	struct bulk bulk;
 	struct queue queue;
 	struct arena arena;
+	/* What is wrong with the request that is looked at; empty again before the next.
+	 * Here, since a local would be cleared for each request. */
+	struct err error;
 
 	struct policy policy;
 	uint32_t generation; /* 0: no policy yet, nothing is read */

@@ -112,16 +112,22 @@ static int send_item(struct frontend *f, struct item *it)
 
 /* ---- the head of the queue ---- */
 
+static void refuse(struct frontend *f, const struct item *it)
+{
+	struct err e;
+
+	err_set(&e, ERR_NOT_FOUND, "Command %s has been disabled: %s", it->op->name,
+		reason_text(REASON_NO_RULE));
+	reply_error(f, it, &e);
+}
+
 static void answer_session(struct frontend *f, const struct item *it)
 {
 	CLEANUP(wbuf_free) struct wbuf out = wbuf_growing(64 * 1024);
-	struct err e;
 
 	if (it->flags & FRAME_REFUSED) {
 		session_count(f, it, SESSION_REFUSED);
-		err_set(&e, ERR_NOT_FOUND, "Command %s has been disabled: %s",
-			it->op->name, reason_text(REASON_NO_RULE));
-		reply_error(f, it, &e);
+		refuse(f, it);
 	} else if (it->flags & FRAME_BAD_ARGS) {
 		session_count(f, it, SESSION_WRONG);
 		reply_error(f, it, it->error);

@@ -109,12 +109,19 @@ void reply_error(struct frontend *f, const struct item *it, const struct err *e)
 	loop_stop(&f->loop, EXIT_SYSTEM);
 }
 
+static void reply_unreadable(struct frontend *f, const struct item *it)
+{
+	struct err e;
+
+	err_set(&e, ERR_GENERIC, "the result of %s cannot be read", it->op->name);
+	reply_error(f, it, &e);
+}
+
 void reply_result(struct frontend *f, const struct item *it, const struct wbuf *result,
 		  int *bulk)
 {
 	struct wbuf *w = &f->channel.out;
 	size_t mark = w->len;
-	struct err e;
 
 	/* These say nothing when all is well, not even to an id (protocol 1.3). */
 	if (it->op->flags & OPF_NO_REPLY)
@@ -122,6 +129,5 @@ void reply_result(struct frontend *f, const struct item *it, const struct wbuf *
 	if (put_result(&f->channel, it, result, bulk) == 0)
 		return;
 	rewind_to(w, mark);
-	err_set(&e, ERR_GENERIC, "the result of %s cannot be read", it->op->name);
-	reply_error(f, it, &e);
+	reply_unreadable(f, it);
 }

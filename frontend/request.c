@@ -54,14 +54,14 @@ static void item_free_p(struct item **it)
 	*it = NULL;
 }
 
-/* Keep E with the item. */
-static int item_error(struct item *it, const struct err *e)
+/* Keep E with the item, and nowhere else: it may quote the request. */
+static int item_error(struct item *it, struct err *e)
 {
 	it->error = malloc(sizeof(*e));
-	if (!it->error)
-		return -1;
-	*it->error = *e;
-	return 0;
+	if (it->error)
+		*it->error = *e;
+	explicit_bzero(e, sizeof(*e));
+	return it->error ? 0 : -1;
 }
 
 static int item_id(struct item *it, struct scan_text id)
@@ -139,17 +139,17 @@ struct item *request_item(struct frontend *f)
 	struct scan_text text = scan_request_text(f->scan);
 	CLEANUP(tree_free) cJSON *root = cJSON_ParseWithLength(text.p, text.len);
 	CLEANUP(item_free_p) struct item *it = item_new(f);
-	struct err e;
+	struct err *e = &f->error;
 	uint64_t size;
 
 	if (!it || item_id(it, scan_request_id(f->scan)) < 0)
 		return NULL;
 	if (!root)
-		err_set(&e, ERR_GENERIC, "the request takes too much memory");
-	if (!root || fill(f, it, root, &e) < 0) {
+		err_set(e, ERR_GENERIC, "the request takes too much memory");
+	if (!root || fill(f, it, root, e) < 0) {
 		it->op = NULL;
-		session_malformed(f, e.desc);
-		if (item_error(it, &e) < 0)
+		session_malformed(f, e->desc);
+		if (item_error(it, e) < 0)
 			return NULL;
 		return TAKE_PTR(it);
 	}
