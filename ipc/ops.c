@@ -92,9 +92,9 @@ static uint64_t mix_schema(uint64_t h, const struct schema *s)
 
 		h = mix_number(mix_number(h, f->kind), f->flags);
 		h = mix_text(h, f->name);
-		for (uint32_t n = 0; f->names && n < f->names->n; n++)
+		for (uint32_t n = 0; field_has_names(f) && n < f->names->n; n++)
 			h = mix_text(h, f->names->v[n]);
-		if (f->sub)
+		if (field_has_sub(f))
 			h = mix_schema(h, f->sub);
 	}
 	return mix_number(h, s->n);

@@ -245,7 +245,7 @@ static bool skip_items(struct rbuf *r, const struct field *f)
 	bool ok = !r->bad;
 
 	for (uint32_t i = 0; i < n && ok; i++)
-		ok = f->sub ? skip_obj(r, f) : skip_str(r, f);
+		ok = field_has_sub(f) ? skip_obj(r, f) : skip_str(r, f);
 	return ok;
 }
 

@@ -123,12 +123,24 @@ struct schema;
 /* One field. A null name: the field is the whole value, not a member of an object. */
 struct field {
 	const char *name;
-	enum kind kind;
-	uint32_t flags;
-	size_t offset;
-	const struct schema *sub;  /* OBJ, LIST_OBJ */
-	const struct names *names; /* ENUM and the alternates */
+	uint8_t kind;    /* enum kind */
+	uint8_t flags;   /* F_ bits */
+	uint32_t offset; /* bytes, in the C struct */
+	union {
+		const struct schema *sub;  /* field_has_sub */
+		const struct names *names; /* field_has_names */
+	};
 };
+
+static inline bool field_has_sub(const struct field *f)
+{
+	return f->kind == K_OBJ || f->kind == K_LIST_OBJ;
+}
+
+static inline bool field_has_names(const struct field *f)
+{
+	return f->kind == K_ENUM || f->kind == K_INT_OR_ENUM || f->kind == K_BOOL_OR_ENUM;
+}
 
 struct schema {
 	const struct field *fields;

@@ -137,6 +137,9 @@ struct state {
 	_Atomic uint32_t paused; /* the step at which somebody waits */
 #endif
 	struct freeze_record freeze;
+	/* So many slots were ever taken; the others are not even looked at, which would
+	 * make memory of them. */
+	uint32_t repeats_taken;
 	struct repeat repeats[REPEATS_MAX];
 	struct held held;
 };

@@ -277,7 +277,7 @@ static bool has_optional(const struct schema *sc, const char *name)
 
 		if (f->name && f->flags & F_OPT && streq(f->name, name))
 			return true;
-		if (f->sub && has_optional(f->sub, name))
+		if (field_has_sub(f) && has_optional(f->sub, name))
 			return true;
 	}
 	return false;

@@ -65,13 +65,20 @@ static bool is_equal(const struct repeat *a, const struct repeat *b)
 	       memcmp(a->args, b->args, a->n_args) == 0;
 }
 
+/* The slots that were ever taken. */
+static size_t n_slots(const struct worker *w)
+{
+	return min_size(w->state->repeats_taken, REPEATS_MAX);
+}
+
 /* That of KEY; or a slot for it, which is free; or NULL. */
 static struct repeat *find(struct worker *w, const struct repeat *key)
 {
 	struct repeat *slots = w->state->repeats, *slot = NULL;
+	const size_t n = n_slots(w);
 	size_t reads = 0;
 
-	for (size_t i = 0; i < REPEATS_MAX; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (slots[i].op == OP_NONE) {
 			slot = slot ? slot : &slots[i];
 			continue;
@@ -80,7 +87,27 @@ static struct repeat *find(struct worker *w, const struct repeat *key)
 			return &slots[i];
 		reads += !slots[i].pressed;
 	}
+	if (!slot && n < REPEATS_MAX) {
+		slot = &slots[n];
+		slot->op = OP_NONE;
+	}
 	return key->pressed || reads < READS_MAX ? slot : NULL;
+}
+
+static uint64_t interval_ms(const struct worker *w)
+{
+	return w->gen->policy.head->audit_interval_ms;
+}
+
+/* KEY is in SLOT from now on. */
+static void take(struct worker *w, struct repeat *slot, const struct repeat *key)
+{
+	const uint32_t end = (uint32_t)(slot - w->state->repeats) + 1;
+
+	*slot = *key;
+	slot->until_ms = now_ms() + interval_ms(w);
+	if (w->state->repeats_taken < end)
+		w->state->repeats_taken = end;
 }
 
 /* ---- telling ---- */
@@ -90,11 +117,6 @@ static void tell(struct worker *w, struct repeat *r)
 {
 	if (r->count && record_repeats(w, r) == 0)
 		r->count = r->failed = 0;
-}
-
-static uint64_t interval_ms(const struct worker *w)
-{
-	return w->gen->policy.head->audit_interval_ms;
 }
 
 /* A record would only wait, in the room that is little. */
@@ -124,7 +146,7 @@ static void arm(struct worker *w)
 {
 	uint64_t now = now_ms(), next = UINT64_MAX;
 
-	for (size_t i = 0; i < REPEATS_MAX; i++) {
+	for (size_t i = 0; i < n_slots(w); i++) {
 		const struct repeat *r = &w->state->repeats[i];
 
 		if (r->op != OP_NONE && r->until_ms < next)
@@ -139,7 +161,7 @@ static int intervals(struct timer *t)
 	struct worker *w = CONTAINER_OF(t, struct worker, repeats);
 	uint64_t now = now_ms();
 
-	for (size_t i = 0; i < REPEATS_MAX; i++) {
+	for (size_t i = 0; i < n_slots(w); i++) {
 		struct repeat *r = &w->state->repeats[i];
 
 		if (r->op != OP_NONE && r->until_ms <= now)
@@ -151,7 +173,7 @@ static int intervals(struct timer *t)
 
 void repeats_tell(struct worker *w)
 {
-	for (size_t i = 0; i < REPEATS_MAX; i++) {
+	for (size_t i = 0; i < n_slots(w); i++) {
 		struct repeat *r = &w->state->repeats[i];
 
 		if (r->op == OP_NONE)
@@ -165,7 +187,7 @@ void repeats_tell(struct worker *w)
 void repeats_close(struct worker *w)
 {
 	repeats_tell(w);
-	for (size_t i = 0; i < REPEATS_MAX; i++) {
+	for (size_t i = 0; i < n_slots(w); i++) {
 		struct repeat *r = &w->state->repeats[i];
 
 		if (!r->under_way && !r->count)
@@ -184,8 +206,7 @@ struct repeat *repeat_of(struct worker *w, const struct asked *q, const struct v
 		return NULL;
 	r = find(w, &key);
 	if (r && r->op == OP_NONE) {
-		*r = key;
-		r->until_ms = now_ms() + interval_ms(w);
+		take(w, r, &key);
 		if (!w->repeats.armed)
 			arm(w);
 		return NULL;
@@ -207,7 +228,7 @@ void repeat_ended(struct repeat *r, bool well)
 
 int repeats_init(struct worker *w)
 {
-	for (size_t i = 0; i < REPEATS_MAX; i++) {
+	for (size_t i = 0; i < n_slots(w); i++) {
 		struct repeat *r = &w->state->repeats[i];
 
 		if (r->op >= OP_MAX || !op_by_number(r->op) ||

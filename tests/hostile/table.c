@@ -67,9 +67,9 @@ static void put_schema(struct wbuf *w, const struct schema *s)
 		put_word(w, "kind", kinds[f->kind]);
 		put_number(w, "optional", f->flags & F_OPT);
 		put_number(w, "public", f->flags & F_PUB);
-		put_number(w, "names", f->names ? f->names->n : 0);
+		put_number(w, "names", field_has_names(f) ? f->names->n : 0);
 		wbuf_text(w, "\"sub\": ");
-		if (f->sub)
+		if (field_has_sub(f))
 			put_schema(w, f->sub);
 		else
 			wbuf_text(w, "null");

@@ -885,7 +885,7 @@ static void optional_fields_can_be_hidden(void **state)
 		const struct schema *s = op_by_number(n)->result;
 
 		/* The members of a list's elements. */
-		if (s->n && !s->fields[0].name && s->fields[0].sub)
+		if (s->n && !s->fields[0].name && field_has_sub(&s->fields[0]))
 			s = s->fields[0].sub;
 		if (!(key_ops(KEY_HIDE) >> n & 1))
 			continue;

@@ -768,6 +768,7 @@ static void invalid_slots_are_cleared(void **state)
 		.session = UINT64_MAX,
 	};
 
+	f->w->state->repeats_taken = 10;
 	for (size_t i = 0; i < 10; i++)
 		slots[i] = fine;
 	slots[0].op = OP_MAX;
@@ -812,6 +813,7 @@ static void noise(void **state)
 			slots[i].reason %= REASON_COUNT + 1;
 			slots[i].n_args %= REPEAT_ARGS_MAX + 2;
 		}
+		f->w->state->repeats_taken = round % 2 ? REPEATS_MAX : UINT32_MAX;
 		another_worker(f);
 		for (int i = 0; i < 5; i++)
 			poll_once(f);

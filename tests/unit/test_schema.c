@@ -692,7 +692,8 @@ static uint32_t depth(const struct schema *s)
 	uint32_t deepest = 0;
 
 	for (uint32_t i = 0; i < s->n; i++) {
-		uint32_t d = s->fields[i].sub ? depth(s->fields[i].sub) : 0;
+		const struct field *f = &s->fields[i];
+		uint32_t d = field_has_sub(f) ? depth(f->sub) : 0;
 
 		deepest = d > deepest ? d : deepest;
 	}
@@ -716,19 +717,15 @@ static void nesting_is_bounded(void **state)
 
 static void check_field(const struct schema *s, const struct field *f)
 {
-	bool has_sub = f->kind == K_OBJ || f->kind == K_LIST_OBJ;
-	bool has_names = f->kind == K_ENUM || f->kind == K_INT_OR_ENUM ||
-			 f->kind == K_BOOL_OR_ENUM;
-
 	/* A value without a name is all there is, and there. */
 	if (!f->name)
 		assert_true(s->n == 1 && !(f->flags & F_OPT));
 	assert_true(f->kind < K_COUNT);
-	assert_int_equal(f->sub != NULL, has_sub);
-	assert_int_equal(f->names != NULL, has_names);
-	if (f->names)
+	/* The one pointer is there for what has a use for it, and for nothing else. */
+	assert_int_equal(f->sub != NULL, field_has_sub(f) || field_has_names(f));
+	if (field_has_names(f))
 		assert_true(f->names->type && f->names->n > 0);
-	if (!f->sub)
+	if (!field_has_sub(f))
 		return;
 	/* An element takes at least a byte, so that a count is bounded by what is there;
 	 * schema_bulks does not look into structs within structs. */
