@@ -206,6 +206,11 @@ static uint32_t text_at(struct builder *b, const char *text)
 	return offset;
 }
 
+static uint16_t literal_of(const struct src_value *v)
+{
+	return v->text ? (uint16_t)pattern_of(v->text, v->len).literal : 0;
+}
+
 static void put_constraint(struct builder *b, const struct src_constraint *c,
 			   uint32_t rule)
 {
@@ -222,10 +227,8 @@ static void put_constraint(struct builder *b, const struct src_constraint *c,
 		struct image_value value = {
 			.number = v[i].number,
 			.text = text_at(b, v[i].text),
-			.len = (uint32_t)v[i].len,
-			.literal = v[i].text ? (uint32_t)pattern_of(v[i].text, v[i].len)
-						       .literal
-					     : 0,
+			.len = (uint16_t)v[i].len,
+			.literal = literal_of(&v[i]),
 		};
 
 		wbuf_put(&b->values, &value, sizeof(value));

@@ -92,16 +92,14 @@ struct image_constraint {
 struct image_value {
 	uint64_t number;
 	uint32_t text;
-	uint32_t len;     /* bytes of the text, without its NUL */
-	uint32_t literal; /* of a pattern: bytes in front of what is none
-			     (policy/pattern.h) */
-	uint32_t pad;
+	uint16_t len;     /* bytes of the text, without its NUL */
+	uint16_t literal; /* of a pattern: bytes in front of what is none (pattern.h) */
 };
 
 /* No byte is left to the compiler, or equal policies would differ in their digests. */
 _Static_assert(sizeof(struct image_head) == 64, "no padding");
 _Static_assert(sizeof(struct image_rule) == 48, "no padding");
 _Static_assert(sizeof(struct image_constraint) == 24, "no padding");
-_Static_assert(sizeof(struct image_value) == 24, "no padding");
+_Static_assert(sizeof(struct image_value) == 16, "no padding");
 
 #endif

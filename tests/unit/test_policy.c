@@ -1029,7 +1029,7 @@ static void lie_text_beyond(struct lie *l)
 
 static void lie_text_length(struct lie *l)
 {
-	l->values[0].len = UINT32_MAX;
+	l->values[0].len = UINT16_MAX;
 }
 
 static void lie_text_cut(struct lie *l)
