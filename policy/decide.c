@@ -32,18 +32,48 @@ bool policy_speaks(enum key key, const struct policy_question *q)
 }
 
 /*
+ * Many rules have constraints in common: the same program, the same type of file. Of each
+ * key the last one of a single value, and whether it held; within one decision.
+ */
+struct known {
+	const struct image_constraint *last[KEYS_COUNT];
+	bool holds[KEYS_COUNT];
+};
+
+static bool is_same(const struct policy *p, const struct image_constraint *a,
+		    const struct image_constraint *b)
+{
+	return !memcmp(&p->values[a->value], &p->values[b->value], sizeof(*p->values)) &&
+	       p->rules[a->rule].effect == p->rules[b->rule].effect;
+}
+
+static bool holds(const struct policy *p, const struct image_constraint *c,
+		  const struct policy_question *q, struct known *k)
+{
+	const struct image_constraint *last = k->last[c->key];
+
+	if (c->n_values != 1)
+		return policy_holds(p, c, q);
+	if (!last || !is_same(p, last, c)) {
+		k->last[c->key] = c;
+		k->holds[c->key] = policy_holds(p, c, q);
+	}
+	return k->holds[c->key];
+}
+
+/*
  * How many constraints of RULE hold until one fails; all of them if none does. Those that
  * look at more than the request hold for an allow, and are looked at again later.
  */
 static uint32_t held(const struct policy *p, const struct image_rule *rule,
-		     const struct policy_question *q)
+		     const struct policy_question *q, struct known *k)
 {
 	uint32_t n = 0;
 
 	if (!q->args)
 		return rule->n_constraints;
 	while (n < rule->n_constraints &&
-	       policy_holds(p, &p->constraints[rule->constraint + n], q))
+	       holds(p, &p->constraints[rule->constraint + n], q, k))
 		n++;
 	return n;
 }
@@ -53,14 +83,14 @@ static uint32_t held(const struct policy *p, const struct image_rule *rule,
  * the command has not (a program's path, of asking for its result).
  */
 static bool denies(const struct policy *p, const struct image_rule *rule,
-		   const struct policy_question *q)
+		   const struct policy_question *q, struct known *k)
 {
 	for (uint32_t i = 0; i < rule->n_constraints; i++)
 		if (!policy_speaks(p->constraints[rule->constraint + i].key, q))
 			return false;
 	if (rule->n_constraints && !q->args)
 		return false;
-	return held(p, rule, q) == rule->n_constraints;
+	return held(p, rule, q, k) == rule->n_constraints;
 }
 
 static enum reason default_reason(const struct policy *p, enum reason reason)
@@ -71,10 +101,10 @@ static enum reason default_reason(const struct policy *p, enum reason reason)
 /* An allow rule that speaks of the command: it matches, or may be the nearest that fails.
  */
 static void weigh(const struct policy *p, const struct policy_question *q, uint32_t rule,
-		  struct policy_answer *a, uint32_t *nearest)
+		  struct known *k, struct policy_answer *a, uint32_t *nearest)
 {
 	const struct image_rule *r = &p->rules[rule];
-	uint32_t n = held(p, r, q);
+	uint32_t n = held(p, r, q, k);
 
 	if (n == r->n_constraints) {
 		if (!a->allowed)
@@ -108,6 +138,7 @@ static void limit(const struct policy *p, const struct policy_question *q,
 static void decide_set(const struct policy *p, const struct policy_question *q,
 		       enum image_set set, struct policy_answer *a)
 {
+	struct known known = {0};
 	uint32_t nearest = 0;
 
 	*a = (struct policy_answer){
@@ -118,8 +149,8 @@ static void decide_set(const struct policy *p, const struct policy_question *q,
 		if (r->set != set || q->op >= OP_MAX || !(r->ops >> q->op & 1))
 			continue;
 		if (r->effect == POLICY_ALLOW) {
-			weigh(p, q, i, a, &nearest);
-		} else if (denies(p, r, q)) {
+			weigh(p, q, i, &known, a, &nearest);
+		} else if (denies(p, r, q, &known)) {
 			/* Denies come first, so nothing was allowed yet. */
 			a->reason = REASON_EXPLICIT_DENY;
 			a->rule = (int32_t)i;
