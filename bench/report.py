@@ -104,7 +104,7 @@ def growth_result(run, growth):
         result["subjects"][kind.name] = {
             "at": told, "last-step": step_ratio(growth.sizes, [t["best"] for t in told])}
     ratio = result["subjects"][Postern.name]["last-step"]
-    return {**result, "bar": growth.bar, "met": ratio <= growth.bar}
+    return {**result, "bar": growth.bar, "met": None if growth.bar is None else ratio <= growth.bar}
 
 
 def results(run):
