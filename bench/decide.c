@@ -9,8 +9,8 @@
  *	decide RULES ROUNDS
  *
  * Prints for each kind of request its name and the nanoseconds of one decision, a line
- * each ROUND. No rule but the last allows what is asked, and each is looked at to its last
- * constraint: nothing is decided before the walk is over.
+ * each ROUND. No rule but the last allows what is asked, and each is looked at to its
+ * end: nothing is decided before the walk is over.
  */
 #include <inttypes.h>
 #include <stdio.h>

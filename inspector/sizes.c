@@ -285,7 +285,8 @@ static void fill(struct window *w, const struct inspector *in, const struct moun
 	size_t room = ENTRIES_LEN;
 	struct entry *e = first(w);
 
-	w->n = w->answered = 0;
+	w->n = 0;
+	w->answered = 0;
 	for (; *at < n; ++*at) {
 		const struct v_str *path = &m[*at].point;
 		size_t len = sizeof(*e) + path->len + 1;

@@ -164,8 +164,7 @@ const char *pattern_check(const char *p, size_t len)
 			wrong = check_class(p + 1, end);
 		if (wrong)
 			return wrong;
-		next(&p, end, &e);
-		if (tail || e.kind != LITERAL)
+		if (next(&p, end, &e) && (tail || e.kind != LITERAL))
 			tail++;
 	}
 	return tail > PATTERN_TAIL_MAX ? "more than 255 bytes from its first wildcard on"
@@ -267,9 +266,10 @@ static bool run(const struct machine *m, const uint8_t *text, size_t len, uint64
 
 struct pattern pattern_of(const char *p, size_t len)
 {
+	static const char special[] = {'?', '[', '*', '\\'};
 	size_t literal = 0;
 
-	while (literal < len && !memchr("?[*\\", p[literal], 4))
+	while (literal < len && !memchr(special, p[literal], sizeof(special)))
 		literal++;
 	return (struct pattern){p, len, literal};
 }

@@ -62,13 +62,13 @@ static inline bool pattern_match(const struct pattern *pattern, const char *text
 				 size_t len, uint64_t *steps)
 {
 	uint64_t count = pattern->literal + 1;
-	bool matches = pattern_begins(pattern, text, len);
+	bool fits = pattern_begins(pattern, text, len);
 
-	if (matches && pattern->literal < pattern->len)
-		matches = pattern_rest(pattern, text, len, &count);
+	if (fits && pattern->literal < pattern->len)
+		fits = pattern_rest(pattern, text, len, &count);
 	if (steps)
 		*steps += count;
-	return matches;
+	return fits;
 }
 
 /* An element of a pattern: the bytes that it takes, and whether it takes any number. */

@@ -1,7 +1,7 @@
 /*
  * sandbox/rows.h - which process may make which system call, and why
  *
- * Runs in:   nowhere: these are the rows of two const tables, filters.c and filter_texts.c
+ * Runs in:   nowhere: rows of two const tables, filters.c and filter_texts.c
  * Input:     none; const data
  * May touch: nothing
  * Must not:  allow what only set-up needs: that happens before the seal
@@ -232,4 +232,3 @@
 #if SANDBOX_SANITIZED
 	SANITIZER_ROWS
 #endif
-/* clang-format on */
