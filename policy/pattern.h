@@ -61,14 +61,14 @@ bool pattern_rest(const struct pattern *pattern, const char *text, size_t len,
 static inline bool pattern_match(const struct pattern *pattern, const char *text,
 				 size_t len, uint64_t *steps)
 {
-	uint64_t count = pattern->literal + 1;
-	bool fits = pattern_begins(pattern, text, len);
+	uint64_t looked = pattern->literal + 1;
+	bool is_whole = pattern_begins(pattern, text, len);
 
-	if (fits && pattern->literal < pattern->len)
-		fits = pattern_rest(pattern, text, len, &count);
+	if (is_whole && pattern->literal < pattern->len)
+		is_whole = pattern_rest(pattern, text, len, &looked);
 	if (steps)
-		*steps += count;
-	return fits;
+		*steps += looked;
+	return is_whole;
 }
 
 /* An element of a pattern: the bytes that it takes, and whether it takes any number. */
