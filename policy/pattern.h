@@ -61,13 +61,13 @@ bool pattern_rest(const struct pattern *pattern, const char *text, size_t len,
 static inline bool pattern_match(const struct pattern *pattern, const char *text,
 				 size_t len, uint64_t *steps)
 {
-	uint64_t looked = pattern->literal + 1;
+	uint64_t steps_here = pattern->literal + 1;
 	bool is_whole = pattern_begins(pattern, text, len);
 
 	if (is_whole && pattern->literal < pattern->len)
-		is_whole = pattern_rest(pattern, text, len, &looked);
+		is_whole = pattern_rest(pattern, text, len, &steps_here);
 	if (steps)
-		*steps += looked;
+		*steps += steps_here;
 	return is_whole;
 }
 
