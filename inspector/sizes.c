@@ -48,8 +48,7 @@ enum turn {
 /* One mount in a window, behind it the next. */
 struct entry {
 	struct size size;
-	uint32_t mount; /* its index */
-	uint32_t len;   /* of all this */
+	uint32_t len; /* of all this, for the child; who has asked knows it */
 	char path[];
 };
 
@@ -68,9 +67,9 @@ static struct entry *first(struct window *w)
 	return (struct entry *)(void *)w->entries;
 }
 
-static struct entry *after(struct entry *e)
+static struct entry *after(struct entry *e, size_t len)
 {
-	return (struct entry *)(void *)((char *)e + e->len);
+	return (struct entry *)(void *)((char *)e + len);
 }
 
 static bool pass(struct window *w, enum turn from, enum turn to)
@@ -116,7 +115,7 @@ static bool answer(const struct inspector *in, struct window *w)
 	uint64_t armed = 0;
 	struct statfs st;
 
-	for (uint32_t i = 0; i < w->n; i++, e = after(e)) {
+	for (uint32_t i = 0; i < w->n; i++, e = after(e, e->len)) {
 		uint64_t now = now_ms();
 
 		if (w->turn != TURN_CHILD)
@@ -277,45 +276,65 @@ static enum outcome wait_for(const struct sizer *s, uint64_t end)
 	return ANSWERED;
 }
 
-/* The mounts from *AT on that are not known to hang, as far as they fit; *AT: the next.
- */
-static void fill(struct window *w, const struct inspector *in, const struct mount *m,
-		 uint32_t n, uint32_t *at)
+/* No call takes a longer path. */
+static bool is_asked(const struct inspector *in, const struct mount *m)
+{
+	return m->point.len < PATH_MAX && !is_hung(&in->hung, m);
+}
+
+static size_t entry_len(const struct mount *m)
+{
+	const size_t align = _Alignof(struct entry);
+
+	return (sizeof(struct entry) + m->point.len + 1 + align - 1) & ~(align - 1);
+}
+
+/* The mounts from FROM on that are not known to hang, as far as they fit; *TO: the next.
+ * False: there are none. */
+static bool fill(struct window *w, const struct inspector *in, const struct mount *m,
+		 uint32_t n, uint32_t from, uint32_t *to)
 {
 	size_t room = ENTRIES_LEN;
 	struct entry *e = first(w);
+	uint32_t asked = 0;
 
-	w->n = 0;
-	w->answered = 0;
-	for (; *at < n; ++*at) {
-		const struct v_str *path = &m[*at].point;
-		size_t len = sizeof(*e) + path->len + 1;
+	for (*to = from; *to < n; ++*to) {
+		const size_t len = entry_len(&m[*to]);
 
-		/* No call takes a longer one. */
-		if (path->len >= PATH_MAX || is_hung(&in->hung, &m[*at]))
+		if (!is_asked(in, &m[*to]))
 			continue;
-		len = (len + _Alignof(struct entry) - 1) & ~(_Alignof(struct entry) - 1);
 		if (len > room)
 			break;
-		*e = (struct entry){.mount = *at, .len = (uint32_t)len};
-		memcpy(e->path, path->p, path->len + 1);
-		e = after(e);
+		*e = (struct entry){.len = (uint32_t)len};
+		memcpy(e->path, m[*to].point.p, m[*to].point.len + 1);
+		e = after(e, len);
 		room -= len;
-		w->n++;
+		asked++;
 	}
+	w->n = asked;
+	w->answered = 0;
+	return asked;
 }
 
-/* What has been answered. The mount at which that ended. */
-static uint32_t take(struct window *w, struct size *sizes)
+/*
+ * What has been answered of the mounts from FROM up to TO; the one at which that ended.
+ * Where an answer stands is not read from memory that the child can write to.
+ */
+static uint32_t take(const struct inspector *in, struct window *w, const struct mount *m,
+		     uint32_t from, uint32_t to, struct size *sizes)
 {
-	uint32_t n = w->answered, at = 0;
+	const uint32_t answered = w->answered;
 	struct entry *e = first(w);
+	uint32_t at = from, i = 0;
 
-	for (uint32_t i = 0; i < w->n; i++, e = after(e)) {
-		at = e->mount;
-		if (i == n)
+	for (uint32_t k = from; k < to; k++) {
+		if (!is_asked(in, &m[k]))
+			continue;
+		at = k;
+		if (i++ == answered)
 			break;
-		sizes[at] = e->size;
+		sizes[k] = e->size;
+		e = after(e, entry_len(&m[k]));
 	}
 	return at;
 }
@@ -365,18 +384,18 @@ static bool ask(struct inspector *in, const struct mount *m, uint32_t n, uint32_
 		struct size *sizes, struct spent *spent)
 {
 	struct window *w = window_of(&in->sizer);
+	const uint32_t from = *at;
 	enum outcome outcome;
 	uint32_t stuck;
 
 	if (!w)
 		return false;
-	fill(w, in, m, n, at);
-	if (!w->n)
+	if (!fill(w, in, m, n, from, at))
 		return true;
 	if (ask_child(in) < 0)
 		return false;
 	outcome = wait_for(&in->sizer, spent->end);
-	stuck = take(w, sizes);
+	stuck = take(in, w, m, from, *at, sizes);
 	if (outcome == ANSWERED)
 		return true;
 	if (outcome == HANGS)
