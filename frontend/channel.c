@@ -306,10 +306,10 @@ static int work(struct frontend *f)
 /* Reads in a row before others get their turn: a host can write faster than we read. */
 #define READS_MAX 16
 
-static int turn(struct frontend *f)
+/* INPUT: what is known of it so far. */
+static int go_on(struct frontend *f, enum input input)
 {
 	struct channel *c = &f->channel;
-	enum input input = INPUT_READ;
 
 	for (int i = 0; input <= INPUT_LAST; i++) {
 		int r = work(f);
@@ -330,6 +330,11 @@ static int turn(struct frontend *f)
 	if (input == INPUT_END)
 		end_of_input(f);
 	return watch(f);
+}
+
+static int turn(struct frontend *f)
+{
+	return go_on(f, INPUT_READ);
 }
 
 /* ---- readiness ---- */
@@ -427,7 +432,12 @@ static int listener_event(struct source *s, uint32_t events)
 
 int channel_resume(struct frontend *f)
 {
-	return f->channel.link.fd >= 0 ? turn(f) : 0;
+	const struct channel *c = &f->channel;
+
+	if (c->link.fd < 0)
+		return 0;
+	/* What a connection has to read is told again; for a port only new input is. */
+	return go_on(f, c->port ? INPUT_READ : INPUT_LAST);
 }
 
 int channel_init(struct frontend *f, int fd, enum channel_kind kind)
