@@ -24,17 +24,17 @@
 #include "supervisor/notify.h"
 
 const char *const child_programs[CHILD_COUNT] = {
-	[CHILD_WORKER] = "postern-worker",     [CHILD_READER] = "postern-reader",
-	[CHILD_FRONTEND] = "postern-frontend", [CHILD_INSPECTOR] = "postern-inspector",
-	[CHILD_SPAWNER] = "postern-spawner",
+	[CHILD_WORKER] = "postern-worker",       [CHILD_READER] = "postern-reader",
+	[CHILD_INSPECTOR] = "postern-inspector", [CHILD_SPAWNER] = "postern-spawner",
+	[CHILD_FRONTEND] = "postern-frontend",
 };
 
 /* How the worker is told whose socket it gets. */
 static const char child_messages[CHILD_COUNT] = {
 	[CHILD_READER] = LAUNCH_MSG_READER,
-	[CHILD_FRONTEND] = LAUNCH_MSG_FRONTEND,
 	[CHILD_INSPECTOR] = LAUNCH_MSG_INSPECTOR,
 	[CHILD_SPAWNER] = LAUNCH_MSG_SPAWNER,
+	[CHILD_FRONTEND] = LAUNCH_MSG_FRONTEND,
 };
 
 /* Of channel_errnum: no reason told since it was open. */

@@ -11,13 +11,10 @@
  *   worker     nothing
  *   reader     a worker, which takes its socket; not once it has read all that worker
  *              will ever need (`lock = yes`)
+ *   inspector  a worker that said it is ready
+ *   spawner    a worker that said so, and that its policy can need one
  *   frontend   a worker that said it is ready; the channel, opened then: opening it
  *              is the signal that clients wait for
- *   inspector  a worker that said so
- *   spawner    the same, and that its policy can need one
- *
- * They are started in the order in which they are listed here: the frontend before those
- * that no client waits for yet.
  *
  * Between two processes there is one socket pair. The supervisor keeps an end of each:
  * its own to the worker; of the others a copy of the program's end, to see the worker
@@ -54,13 +51,12 @@
 #define BUSY_MS           500   /* for who had the channel before us to let it go */
 #define BUSY_STEP_MS      20    /* between two looks whether it did */
 
-/* In the order in which they are started. */
 enum child_id {
 	CHILD_WORKER,
 	CHILD_READER,
-	CHILD_FRONTEND,
 	CHILD_INSPECTOR,
 	CHILD_SPAWNER,
+	CHILD_FRONTEND,
 	CHILD_COUNT
 };
 

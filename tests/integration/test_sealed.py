@@ -292,8 +292,8 @@ TABLE = {
     "supervisor": {
         0: "/dev/null", 1: "stderr", 2: "stderr",  # the caller's
         3: "audit",
-        4: "worker's program", 5: "reader's program", 6: "frontend's program",
-        7: "inspector's program", 8: "spawner's program",
+        4: "worker's program", 5: "reader's program", 6: "inspector's program",
+        7: "spawner's program", 8: "frontend's program",
         9: "pidfile",
         10: "/memfd:postern-state",
         11: "listener",  # posternctl, for the worker
@@ -303,9 +303,9 @@ TABLE = {
         21: "anon_inode:[signalfd]",
         22: "seqpacket", 24: "anon_inode:[pidfd]",  # worker
         23: "seqpacket", 26: "anon_inode:[pidfd]",  # reader
-        25: "listener",
-        27: "seqpacket", 29: "anon_inode:[pidfd]",  # frontend
-        28: "seqpacket", 31: "anon_inode:[pidfd]",  # inspector
+        25: "seqpacket", 28: "anon_inode:[pidfd]",  # inspector
+        27: "listener",
+        29: "seqpacket", 31: "anon_inode:[pidfd]",  # frontend
     },
 }
 
