@@ -72,7 +72,7 @@
 	ALLOW(fcntl,                 W,   "socket of a new program", IS(1, F_SETFL)),
 	ALLOW(memfd_create,      F|W|P|H, "bulk data, policy image"),
 	ALLOW(lseek,           F|I|W|O|H, "size of a memfd; files"),
-	ALLOW(pread64,           F,       "content of a reply"),
+	ALLOW(pread64,           F|      H, "content, wherever its memfd stands"),
 	ALLOW(dup3,                W|O,   "a child puts its descriptors in place"),
 	ALLOW(close_range,       I|W|O,   "a child closes all others"),
 

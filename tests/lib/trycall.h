@@ -212,6 +212,7 @@ static const struct try_call try_calls[] = {
 	{"mprotect-exec",   SCMP_SYS(mprotect),          TRY_NONE,   {0, 0, PROT_EXEC}},
 	{"read",            SCMP_SYS(read),              TRY_ALL,    {-1}},
 	{"write",           SCMP_SYS(write),             TRY_ALL,    {-1}},
+	{"pread64",         SCMP_SYS(pread64),           TRY_F | TRY_H, {-1}},
 	{"pwrite64",        SCMP_SYS(pwrite64),          TRY_NONE,   {-1}},
 	{"ftruncate",       SCMP_SYS(ftruncate),         TRY_NONE,    {-1}},
 	{"lseek",           SCMP_SYS(lseek),             TRY_F | TRY_I | TRY_W | TRY_O | TRY_H,

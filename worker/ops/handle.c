@@ -57,17 +57,22 @@ static void put(struct carried *c, int to, const uint8_t *p, size_t len)
 	}
 }
 
+#define WHERE_IT_STANDS (-1)
+
 /*
- * LEN bytes of FROM to TO, by way of a buffer that stays in the processor's cache: a
- * fault for each page of a mapped memfd takes longer than to copy it twice.
+ * LEN bytes of FROM, from byte AT on or from where it stands, to TO; by way of a buffer
+ * that stays in the processor's cache: a fault for each page of a mapped memfd takes
+ * longer than to copy it twice.
  */
-static struct carried carry(int from, int to, size_t len)
+static struct carried carry(int from, off_t at, int to, size_t len)
 {
 	CLEANUP(free_p) uint8_t *buf = malloc(COPY_PIECE);
 	struct carried c = {.read_error = buf ? 0 : ENOMEM};
 
 	while (c.n < len && !c.eof && !c.read_error && !c.write_error) {
-		ssize_t n = read(from, buf, min_size(COPY_PIECE, len - c.n));
+		const size_t most = min_size(COPY_PIECE, len - c.n);
+		ssize_t n = at < 0 ? read(from, buf, most)
+				   : pread(from, buf, most, at + (off_t)c.n);
 
 		c.eof = n == 0;
 		if (n < 0)
@@ -96,7 +101,7 @@ static uint64_t room(const struct handle_file *h, off_t at)
 static ssize_t read_within(const struct handle_file *h, int memfd, size_t len, bool *eof)
 {
 	uint64_t most = room(h, lseek(h->fd, 0, SEEK_CUR));
-	struct carried c = carry(h->fd, memfd, min_size(len, most));
+	struct carried c = carry(h->fd, WHERE_IT_STANDS, memfd, min_size(len, most));
 	uint8_t more;
 
 	*eof = c.eof;
@@ -172,9 +177,8 @@ static ssize_t write_all(const struct handle_file *h, int in, size_t len)
 		errno = EFBIG;
 		return -1;
 	}
-	if (len && lseek(in, 0, SEEK_SET) < 0)
-		return -1;
-	c = carry(in, h->fd, len);
+	/* Whoever has it as well could move where it stands. */
+	c = carry(in, 0, h->fd, len);
 	errno = c.write_error ? c.write_error : c.read_error ? c.read_error : EIO;
 	if (c.n == len || (c.n && (c.write_error == EAGAIN || c.write_error == EFBIG)))
 		return (ssize_t)c.n;
