@@ -272,7 +272,8 @@ def test_a_child_is_asked_again_and_goes():
             time.sleep(IDLE_S / 3)  # longer than it waits, all in all
             fsinfo(c)
             assert one_child(a) == child
-        assert os.listdir(f"/proc/{child}/fd") == ["0", "1", "2"]
+        if os.geteuid() == 0:  # else nobody may look: it is not dumpable
+            assert os.listdir(f"/proc/{child}/fd") == ["0", "1", "2"]
         inspector = a.child("inspector")
         time.sleep(IDLE_S / 2)
         before = status(inspector)["voluntary_ctxt_switches"]
