@@ -91,11 +91,21 @@ static bool meet(struct worker *w, const struct sockaddr_un *addr)
 		poll(NULL, 0, MEET_STEP_MS);
 		sock = reach_thawer(addr);
 	}
-	if (sock < 0 ||
-	    loop_add(&w->loop, &f->thawer, sock, EPOLLIN, freeze_on_thawer) < 0)
-		return false;
-	TAKE_FD(sock);
-	return true;
+	/* It is not heard before there is a policy, by which a request of ours would be.
+	 */
+	f->thawer.fd = TAKE_FD(sock);
+	return f->thawer.fd >= 0;
+}
+
+static void hear_thawer(struct worker *w)
+{
+	struct source *s = &w->freeze.thawer;
+	CLEANUP(close_p) int sock = s->fd;
+
+	if (sock < 0 || loop_add(&w->loop, s, sock, EPOLLIN, freeze_on_thawer) == 0)
+		TAKE_FD(sock);
+	else
+		s->fd = -1;
 }
 
 static int listen_at(const struct sockaddr_un *addr)
@@ -175,8 +185,10 @@ static void record_untold(struct worker *w, uint32_t phase)
 void freeze_resume(struct worker *w)
 {
 	struct freeze *f = &w->freeze;
-	uint32_t phase = atomic_load(&f->record->phase);
+	uint32_t phase;
 
+	hear_thawer(w);
+	phase = atomic_load(&f->record->phase);
 	if (phase == PHASE_NONE)
 		return;
 	record_untold(w, phase);
