@@ -9,16 +9,12 @@
  * Not libcap-ng: its handling of the bounding set reads /proc/PID/status, which a sealed
  * process cannot, and what is left are two system calls.
  */
-#include <errno.h>
 #include <linux/capability.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ipc/util.h"
 #include "sandbox/sandbox.h"
-
-#define CAP_MASK(cap) (UINT64_C(1) << (cap))
 
 /* The kernel's sets are of two words. */
 #define CAPS_WORDS _LINUX_CAPABILITY_U32S_3
@@ -26,16 +22,6 @@
 static uint64_t mask_of(uint32_t low, uint32_t high)
 {
 	return (uint64_t)high << 32 | low;
-}
-
-/* All but CAPS from the bounding set; EINVAL is the first number the kernel does not
- * know. */
-static int bound_by(uint64_t caps)
-{
-	for (unsigned int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (!(caps & CAP_MASK(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return -1;
-	return errno == EINVAL ? 0 : -1;
 }
 
 int sandbox_keep_caps(uint64_t caps)
@@ -50,7 +36,7 @@ int sandbox_keep_caps(uint64_t caps)
 	if (syscall(SYS_capget, &head, sets) < 0)
 		return -1;
 	effective = mask_of(sets[0].effective, sets[1].effective);
-	if (effective & CAP_MASK(CAP_SETPCAP) && bound_by(caps) < 0)
+	if (effective & CAP_MASK(CAP_SETPCAP) && identity_bound_by(caps) < 0)
 		return -1;
 	/* In a container root does not hold all that is asked for. */
 	caps &= mask_of(sets[0].permitted, sets[1].permitted);

@@ -42,10 +42,10 @@ int identity_hold_caps(uint64_t caps)
 }
 
 /* The kernel answers EINVAL for the first number that it does not know. */
-static int clear_bounding_set(void)
+int identity_bound_by(uint64_t caps)
 {
-	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+	for (unsigned int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (!(caps & CAP_MASK(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return -1;
 	return errno == EINVAL ? 0 : -1;
 }
@@ -54,7 +54,7 @@ static int clear_bounding_set(void)
 static int leave_privilege(const char **step)
 {
 	*step = "bounding set";
-	if (clear_bounding_set() < 0)
+	if (identity_bound_by(0) < 0)
 		return -1;
 	*step = "supplementary groups";
 	return setgroups(0, NULL);

@@ -39,6 +39,12 @@ int identity_drop(const struct identity *id, const char **step);
  */
 bool identity_dropped(bool as_root);
 
+#define CAP_MASK(cap) (UINT64_C(1) << (cap))
+
+/* All but CAPS, a mask by number, leave the bounding set, which takes CAP_SETPCAP. 0, or
+ * -1. */
+int identity_bound_by(uint64_t caps);
+
 /* The permitted and the effective set are CAPS, a mask by number; the others empty. */
 int identity_hold_caps(uint64_t caps);
 
