@@ -175,20 +175,25 @@ static uint64_t age(const struct frontend *f, const struct item *it)
 	return now_ms() - (waited ? it->received_ms : it->sent_ms);
 }
 
+static void fail_to_pass(struct frontend *f, const struct item *it)
+{
+	struct err e;
+
+	err_set(&e, ERR_GENERIC, "%s cannot be passed on at present", it->op->name);
+	reply_error(f, it, &e);
+}
+
 /*
  * The operation at the head: send it, or see whether it is still waited for. True if the
  * queue may go on to the next.
  */
 static bool advance(struct frontend *f, struct item *it)
 {
-	struct err e;
 	uint64_t ms;
 
 	if (!it->request && send_item(f, it) < 0) {
-		err_set(&e, ERR_GENERIC, "%s cannot be passed on at present",
-			it->op->name);
 		if (is_live(f, it))
-			reply_error(f, it, &e);
+			fail_to_pass(f, it);
 		return true;
 	}
 	if (!given_up(f, it))
