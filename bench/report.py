@@ -200,6 +200,7 @@ def write(run, folder):
                        ("results.md", tables(told)), ("chart.svg", chart.draw(told))):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
             f.write(text)
+    return told
 
 
 def between(text, name, new):
@@ -222,12 +223,9 @@ def write_doc(folder):
     shutil.copy(os.path.join(folder, "chart.svg"), "doc/performance.svg")
 
 
-def summary(run, folder):
-    with open(os.path.join(folder, "results.md"), encoding="utf-8") as f:
-        text = f.read()
-    told = results(run)
+def summary(told, folder):
     said = [one["met"] for f in told["figures"] for one in f["compared"]]
     said += [g["met"] for g in told["growth"]]
-    return (f"{text}\n{said.count(True)} bars met, {said.count(False)} missed; "
+    return (f"{tables(told)}\n{said.count(True)} bars met, {said.count(False)} missed; "
             f"{len(told['figures']) + len(told['growth'])} figures measured, "
-            f"{len(run.skipped)} skipped, {len(run.failed)} not measured. {folder}/results.json")
+            f"{len(told['skipped'])} skipped, {len(told['not measured'])} not measured. {folder}/results.json")
